@@ -1,0 +1,136 @@
+"""`migration-gate`: the verdict, an upgrade, and the revisions lock, from the command line.
+
+Exit status, the same for every verb:
+
+    0   the schema is servable (status, wait), at the code's heads (upgrade), up to date (lock --check)
+    1   an error that the message names
+    2   the command line is wrong
+    3   the schema is not servable (status, wait), or an upgrade was refused and nothing was touched
+    4   Alembic reported success and a new connection does not see it
+    69  the database cannot be reached, and trying again changes nothing
+    75  the database cannot be reached now, or another migrator holds the lock: try again
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.util import CommandError
+
+from migration_gate import revisions_lock
+from migration_gate.errors import DatabaseUnreachable, MigrationGateError
+from migration_gate.status import SchemaStatus, unreachable
+from migration_gate.text import as_text
+from migration_gate.upgrade import schema_status, upgrade
+
+NOT_SERVABLE = 3
+
+_EXAMPLES = """\
+examples:
+  migration-gate status                     what the database is, against what the code needs
+  migration-gate status --json              the same for a machine
+  migration-gate upgrade                    apply what is missing, under the lock, and prove it
+  migration-gate wait --timeout 60          return once the schema is servable (for an init container)
+  migration-gate lock --check               fail where revisions.lock is out of date (for a pipeline)
+
+The database is MIGRATION_DATABASE_URL, else DATABASE_URL, else sqlalchemy.url in the configuration.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not logging.getLogger().handlers:
+        level = logging.INFO if options.run is _upgrade else logging.WARNING
+        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    if not Path(options.config).is_file():
+        parser.error(f"there is no {options.config} here; name Alembic's configuration with --config")
+    run: Callable[[argparse.Namespace, Config], int] = options.run
+    try:
+        return run(options, Config(options.config))
+    except MigrationGateError as error:
+        print(f"migration-gate: {error}", file=sys.stderr)
+        return error.exit_code
+    except CommandError as error:
+        print(f"migration-gate: Alembic says: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="migration-gate",
+        description="Keep an Alembic project's code and its PostgreSQL schema in agreement.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-c", "--config", default="alembic.ini", help="Alembic's configuration (default: %(default)s)")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    status = verbs.add_parser("status", help="the verdict on the database")
+    status.add_argument("--json", action="store_true", help="print it as JSON")
+    status.set_defaults(run=_status)
+
+    wait = verbs.add_parser("wait", help="wait until the schema is servable")
+    wait.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="(default: %(default)s)")
+    wait.add_argument("--json", action="store_true", help="print the last verdict as JSON")
+    wait.set_defaults(run=_wait)
+
+    upgrade_ = verbs.add_parser("upgrade", help="apply what is missing and prove it")
+    upgrade_.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    upgrade_.set_defaults(run=_upgrade)
+
+    lock = verbs.add_parser("lock", help="write revisions.lock from the migration files")
+    lock.add_argument("--check", action="store_true", help="only tell whether it is up to date")
+    # Alembic's write hook appends the new file's name; the lock is written from all files anyway.
+    lock.add_argument("new_revision", nargs="?", help=argparse.SUPPRESS)
+    lock.set_defaults(run=_lock)
+    return parser
+
+
+def _status(options: argparse.Namespace, config: Config) -> int:
+    return _report(_verdict(config), as_json=options.json)
+
+
+def _wait(options: argparse.Namespace, config: Config) -> int:
+    deadline = time.monotonic() + options.timeout
+    status = _verdict(config)
+    while not status.servable and time.monotonic() < deadline:
+        time.sleep(0.5)
+        status = _verdict(config)
+    return _report(status, as_json=options.json)
+
+
+def _upgrade(options: argparse.Namespace, config: Config) -> int:
+    return _report(upgrade(config), as_json=options.json)
+
+
+def _lock(options: argparse.Namespace, config: Config) -> int:
+    if options.check:
+        revisions_lock.check(config)
+    else:
+        print(f"wrote {revisions_lock.write(config)}")
+    return 0
+
+
+def _verdict(config: Config) -> SchemaStatus:
+    try:
+        return schema_status(config)
+    except DatabaseUnreachable as fault:
+        return unreachable(revisions_lock.expected_from_scripts(config), fault.message)
+
+
+def _report(status: SchemaStatus, *, as_json: bool) -> int:
+    print(json.dumps(status.as_dict(), indent=2) if as_json else as_text(status))
+    return 0 if status.servable else NOT_SERVABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,316 @@
+"""What `alembic/env.py` calls: the only place that locks a database and applies migrations to it.
+
+    from migration_gate.environment import run
+    from yourproject.models import Base
+
+    run(Base.metadata)
+
+Whoever migrates comes through here: `alembic upgrade head`, `migration-gate upgrade`, a service that
+migrates as it starts. All of them get the same lock, timeouts, refusals, ledger and proof.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import Any, cast
+
+from alembic import context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import MetaData, create_engine, pool
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from migration_gate import ledger, lock
+from migration_gate.errors import DatabaseUnreachable, MigrationGateError, ProofFailed, UpgradeRefused
+from migration_gate.expected import Expected
+from migration_gate.observe import Observed, VersionTable, observation
+from migration_gate.postgres.faults import describe_connect
+from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+from migration_gate.revisions_lock import expected_from_scripts
+from migration_gate.status import SchemaStatus, State, judge
+from migration_gate.timeouts import bound_lock_waits
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LOCK_DEADLINE_S = 600.0
+DEFAULT_DATABASE_DEADLINE_S = 30.0
+
+
+class Command(Enum):
+    """What Alembic was asked to do, as far as the gate must know."""
+
+    READ = "read"  # current, check, history, revision: nothing is written
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+
+
+def run(
+    target_metadata: MetaData | list[MetaData] | None,
+    *,
+    url: str | None = None,
+    lock_deadline_s: float = DEFAULT_LOCK_DEADLINE_S,
+    database_deadline_s: float = DEFAULT_DATABASE_DEADLINE_S,
+    lock_timeout: str = "3s",
+    **configure_options: Any,
+) -> None:
+    """Run the Alembic command that is under way, offline or online.
+
+    Parameters
+    ----------
+    target_metadata: the models, for autogenerate and `alembic check`.
+    url: the database; otherwise MIGRATION_DATABASE_URL, DATABASE_URL, then `sqlalchemy.url`.
+    lock_deadline_s: how long to poll for the lock while another migrator works.
+    database_deadline_s: how long to wait for a server that does not accept sessions yet.
+    lock_timeout: how long one statement inside a transaction may wait for a table (PostgreSQL's
+        notation); whoever waits longer holds up everybody that comes after.
+    configure_options: whatever `context.configure` takes.
+
+    Raises
+    ------
+    alembic.util.CommandError: with the gate's own error as its cause, so that `alembic` prints a line
+        and not a traceback.
+    """
+    try:
+        _run(target_metadata, url, lock_deadline_s, database_deadline_s, lock_timeout, configure_options)
+    except MigrationGateError as error:
+        raise CommandError(str(error)) from error
+
+
+def _run(
+    target_metadata: MetaData | list[MetaData] | None,
+    url: str | None,
+    lock_deadline_s: float,
+    database_deadline_s: float,
+    lock_timeout: str,
+    configure_options: dict[str, Any],
+) -> None:
+    options = {
+        "target_metadata": target_metadata,
+        "compare_server_default": True,
+        **configure_options,
+        # One transaction a revision: a failure keeps what came before, and an autocommit block works.
+        "transaction_per_migration": True,
+        "include_object": _without_ledger(configure_options.get("include_object")),
+    }
+    address = _address(context.config, url)
+    if context.is_offline_mode():
+        context.configure(url=address, literal_binds=True, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    table = VersionTable(
+        options.get("version_table", VersionTable.name), options.get("version_table_schema", VersionTable.schema)
+    )
+    engine = _engine(address)
+    try:
+        with _connect(engine, address, database_deadline_s) as connection:
+            _configure(connection, table, options)
+            migration = context.get_context()
+            command = command_of(migration)
+            if command is Command.READ:
+                context.run_migrations()
+            else:
+                bound_lock_waits(connection, lock_timeout)
+                _migrate(engine, connection, migration, command, table, lock_deadline_s)
+    finally:
+        engine.dispose()
+
+
+def command_of(migration: MigrationContext) -> Command:
+    """Which command a configured context belongs to.
+
+    Alembic gives its environment no command's name. It does give a destination to the commands
+    that write, as a tuple only to `stamp`, and names the function that walks the graph.
+    """
+    destination = migration.opts.get("destination_rev")
+    if destination is None:
+        return Command.READ
+    if isinstance(destination, tuple):
+        return Command.STAMP
+    return Command.DOWNGRADE if migration.opts["fn"].__name__ == "downgrade" else Command.UPGRADE
+
+
+def database_status(connection: Connection, table: VersionTable, expected: Expected) -> SchemaStatus:
+    """The verdict on the database behind a connection, read in a transaction of its own."""
+    return judge(expected, _observe(connection, table))
+
+
+def version_table_of(migration: MigrationContext) -> VersionTable:
+    """The version table of a configured context."""
+    return VersionTable(migration.version_table, migration.version_table_schema)
+
+
+def _configure(connection: Connection, table: VersionTable, options: dict[str, Any]) -> None:
+    expected: list[Expected] = []
+
+    def record(*, ctx: MigrationContext, step: Any, **_: Any) -> None:
+        if not expected:
+            expected.append(expected_from_scripts(context.config))
+        ledger.record_revision(ctx, step, table, expected[0])
+
+    asked = options.pop("on_version_apply", ())
+    callbacks: Any = (*(asked if isinstance(asked, Collection) else (asked,)), record)
+    context.configure(connection=connection, on_version_apply=callbacks, **options)
+
+
+def _migrate(
+    engine: Engine,
+    connection: Connection,
+    migration: MigrationContext,
+    command: Command,
+    table: VersionTable,
+    lock_deadline_s: float,
+) -> None:
+    waited_s = lock.acquire(connection, table, lock_deadline_s)
+    # Only inside the lock does the state stand still: somebody may have migrated while we waited.
+    if command is not Command.STAMP:
+        _refuse_what_must_not_be_touched(connection, table)
+    ledger.ensure_tables(connection, table)
+    run_id = ledger.begin_run(connection, table, command.value, waited_s)
+    connection.commit()
+    started = time.monotonic()
+    logger.info("migration run begins: %s", command.value, extra={"run": run_id, "lock_wait_s": round(waited_s, 3)})
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+        applied = tuple(sorted(migration.get_current_heads()))
+        connection.rollback()
+    except BaseException as error:
+        _end_run(engine, table, run_id, _named(error))
+        raise
+    _prove(engine, table, applied, run_id)
+    lock.release(connection, table)
+    logger.info(
+        "migration run succeeded: database is at %s",
+        ", ".join(applied) or "no revision",
+        extra={"run": run_id, "duration_s": round(time.monotonic() - started, 3)},
+    )
+
+
+def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> None:
+    status = database_status(connection, table, expected_from_scripts(context.config))
+    connection.rollback()
+    if not status.upgradable and status.state is not State.STATEMENT_BROKEN:
+        raise UpgradeRefused(
+            f"Nothing was touched, the schema's state is {status.state}: {status.evidence}. {status.cause}",
+            solution=status.solution,
+        )
+
+
+def _prove(engine: Engine, table: VersionTable, applied: tuple[str, ...], run_id: int) -> None:
+    """See the result on a new connection: what Alembic reports is not what others can read.
+
+    A transaction that env.py left open, say, ends in exit code 0 and no tables at all.
+    """
+    with engine.connect() as fresh:
+        seen = _observe(fresh, table).revisions
+        fresh.rollback()
+        error = None if seen == applied else f"a new connection sees {', '.join(seen) or 'no revision'}"
+        ledger.end_run(fresh, table, run_id, error)
+        fresh.commit()
+    if error:
+        raise ProofFailed(
+            f"Alembic reported {', '.join(applied) or 'no revision'} and {error}: nothing was committed.",
+            solution="look for a transaction that alembic/env.py or a migration opens and does not commit",
+        )
+
+
+def _end_run(engine: Engine, table: VersionTable, run_id: int, error: str) -> None:
+    try:
+        with engine.begin() as fresh:
+            ledger.end_run(fresh, table, run_id, error)
+    except DBAPIError:
+        # The server is gone, which is why the run failed: the next run completes this row.
+        logger.warning("the run's failure could not be written to the ledger", extra={"run": run_id})
+
+
+def _observe(connection: Connection, table: VersionTable) -> Observed:
+    observing = observation(table)
+    sql = next(observing)
+    while True:
+        try:
+            rows = connection.exec_driver_sql(sql).all()
+            sql = observing.send([tuple(row) for row in rows])
+        except StopIteration as end:
+            return cast("Observed", end.value)
+
+
+def _connect(engine: Engine, address: str, deadline_s: float) -> Connection:
+    started = time.monotonic()
+    announced = False
+    while True:
+        try:
+            connection = engine.connect()
+            connection.rollback()
+            return connection
+        except OperationalError as error:
+            fault = describe_connect(error.orig or error)
+            if not fault.transient or time.monotonic() - started >= deadline_s:
+                raise DatabaseUnreachable(
+                    f"{masked_url(address)}: {fault.message}.", transient=fault.transient, solution=fault.solution
+                ) from None
+            if not announced:
+                announced = True
+                logger.info("waiting for the database: %s", fault.message)
+            time.sleep(0.25)
+
+
+def _engine(address: str) -> Engine:
+    return create_engine(
+        address,
+        # A pool would keep the session, and with it the lock, after the connection is closed.
+        poolclass=pool.NullPool,
+        hide_parameters=True,
+        connect_args={
+            "application_name": ledger.migrator_name(),
+            "connect_timeout": 5,
+            # The server looks after a killed migrator's statement within a second, and frees its locks.
+            "options": "-c client_connection_check_interval=1000",
+        },
+    )
+
+
+def _address(config: Config, url: str | None) -> str:
+    found = (
+        url
+        or os.environ.get("MIGRATION_DATABASE_URL")
+        or os.environ.get("DATABASE_URL")
+        or config.get_main_option("sqlalchemy.url")
+    )
+    if not found:
+        raise MigrationGateError(
+            "No database is named.",
+            solution="set DATABASE_URL (or MIGRATION_DATABASE_URL), for example"
+            " export DATABASE_URL=postgresql://USER:PASSWORD@localhost:5432/DATABASE",
+        )
+    try:
+        return sqlalchemy_url(found)
+    except UnusableUrl as error:
+        raise MigrationGateError(str(error)) from None
+
+
+def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
+    """Autogenerate must not propose to drop the gate's own tables."""
+
+    def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+        if type_ == "table" and reflected and name in ledger.TABLES:
+            return False
+        return asked is None or asked(object_, name, type_, reflected, compare_to)
+
+    return include
+
+
+def _named(error: BaseException) -> str:
+    """The error's kind and PostgreSQL's primary message; its DETAIL may hold values out of the data."""
+    original = getattr(error, "orig", None) or error
+    diagnosis = getattr(original, "diag", None)
+    if diagnosis is not None and diagnosis.message_primary:
+        return f"{diagnosis.message_primary} (SQLSTATE {diagnosis.sqlstate})"
+    return type(original).__name__

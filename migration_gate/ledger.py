@@ -1,0 +1,111 @@
+"""What the database remembers of its migrations: one row for each revision applied, one for each run.
+
+The tables live beside Alembic's version table and belong to the role that migrates. They are only ever
+added to. A revision's row is written inside that revision's own transaction, so that the two
+cannot disagree; a run's row is committed before the run begins and completed after it ends, so that
+a run that failed or was killed is known to every other process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # Reading the names of the tables must not cost a service the import of SQLAlchemy.
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
+    from sqlalchemy.engine import Connection
+
+    from migration_gate.expected import Expected
+    from migration_gate.observe import VersionTable
+
+REVISION_TABLE = "migration_gate_revision"
+RUN_TABLE = "migration_gate_run"
+TABLES = frozenset({REVISION_TABLE, RUN_TABLE})
+
+
+def migrator_name() -> str:
+    """Who migrates, as the ledger, the lock's holder and pg_stat_activity name it: host and process."""
+    return f"migration-gate {socket.gethostname()}:{os.getpid()}"[:63]
+
+
+def ensure_tables(connection: Connection, table: VersionTable) -> None:
+    """Create the ledger where it is missing. The caller holds the migration lock and commits."""
+    present = connection.exec_driver_sql(
+        "SELECT to_regclass(%s) IS NOT NULL AND to_regclass(%s) IS NOT NULL",
+        (table.beside(REVISION_TABLE), table.beside(RUN_TABLE)),
+    ).scalar_one()
+    if present:
+        return
+    connection.exec_driver_sql(
+        f"""CREATE TABLE IF NOT EXISTS {table.beside(REVISION_TABLE)} (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            revision text NOT NULL,
+            parents text[] NOT NULL,
+            action text NOT NULL CHECK (action IN ('upgrade', 'downgrade', 'stamp')),
+            checksum text,
+            applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            applied_by text NOT NULL
+        )"""
+    )
+    connection.exec_driver_sql(
+        f"""CREATE TABLE IF NOT EXISTS {table.beside(RUN_TABLE)} (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            command text NOT NULL,
+            result text NOT NULL DEFAULT 'running' CHECK (result IN ('running', 'succeeded', 'failed')),
+            started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+            ended_at timestamptz,
+            lock_wait interval NOT NULL,
+            error text,
+            started_by text NOT NULL
+        )"""
+    )
+
+
+def begin_run(connection: Connection, table: VersionTable, command: str, lock_wait_s: float) -> int:
+    """Record that a run begins and return its id. The caller commits at once.
+
+    The caller holds the lock, so a run still marked as running was killed: it is completed as failed here.
+    """
+    connection.exec_driver_sql(
+        f"UPDATE {table.beside(RUN_TABLE)} SET result = 'failed', ended_at = clock_timestamp(),"
+        " error = 'the migrator disappeared before the run ended' WHERE result = 'running'"
+    )
+    row: int = connection.exec_driver_sql(
+        f"INSERT INTO {table.beside(RUN_TABLE)} (command, lock_wait, started_by)"
+        " VALUES (%s, make_interval(secs => %s), %s) RETURNING id",
+        (command, lock_wait_s, migrator_name()),
+    ).scalar_one()
+    return row
+
+
+def end_run(connection: Connection, table: VersionTable, run: int, error: str | None) -> None:
+    """Complete a run's row; `error` names what failed, without any value out of the data."""
+    connection.exec_driver_sql(
+        f"UPDATE {table.beside(RUN_TABLE)} SET result = %s, ended_at = clock_timestamp(), error = %s WHERE id = %s",
+        ("failed" if error else "succeeded", error, run),
+    )
+
+
+def record_revision(context: MigrationContext, step: MigrationInfo, table: VersionTable, expected: Expected) -> None:
+    """Write a step's row inside the step's transaction."""
+    connection = context.connection
+    if connection is None:  # offline mode prints SQL for somebody else to run
+        return
+    action = "stamp" if step.is_stamp else "upgrade" if step.is_upgrade else "downgrade"
+    revisions: tuple[str, ...] = step.up_revision_ids
+    for id_ in revisions:
+        known = expected.revisions.get(id_)
+        values: tuple[Any, ...] = (
+            id_,
+            list(known.parents if known else step.down_revision_ids),
+            action,
+            known.checksum if known else None,
+            migrator_name(),
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.beside(REVISION_TABLE)} (revision, parents, action, checksum, applied_by)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            values,
+        )

@@ -1,0 +1,186 @@
+"""What the database is: the SQL that reads it, runnable by any driver.
+
+`observation()` is a generator that yields SQL text and is sent the rows, so that asyncpg in a service,
+psycopg in a command and a table of canned rows in a test all run the very same statements:
+
+    observing = observation()
+    sql = next(observing)
+    while True:
+        try:
+            rows = <run sql on a driver>          # or observing.throw(SqlFault(sqlstate, message))
+            sql = observing.send(rows)
+        except StopIteration as end:
+            return end.value                      # an Observed
+
+Every statement is a read. None takes a lock stronger than ACCESS SHARE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from migration_gate.ledger import REVISION_TABLE, RUN_TABLE
+
+Rows = Sequence[Sequence[Any]]
+Observation = Generator[str, Rows, "Observed"]
+
+
+class SqlFault(Exception):
+    """PostgreSQL refused a statement. `sqlstate` is its five characters, `message` its primary message."""
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(f"{message} (SQLSTATE {sqlstate})")
+        self.sqlstate = sqlstate
+        self.message = message
+
+
+@dataclass(frozen=True)
+class VersionTable:
+    """Where Alembic keeps its revisions: `version_table` and `version_table_schema` of its configuration."""
+
+    name: str = "alembic_version"
+    schema: str | None = None
+
+    def beside(self, table: str) -> str:
+        """The quoted name of another table in the same schema."""
+        return quote(table) if self.schema is None else f"{quote(self.schema)}.{quote(table)}"
+
+    @property
+    def qualified(self) -> str:
+        return self.beside(self.name)
+
+
+@dataclass(frozen=True)
+class BrokenStatement:
+    """A statement of the application that this database cannot run."""
+
+    name: str
+    sqlstate: str
+    message: str
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run that the ledger knows; `result` is `running` until it ends."""
+
+    command: str
+    result: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was read, without any judgement.
+
+    `revisions` are the rows of the version table, empty where there is none. `lineage` maps revisions
+    that the ledger has seen applied to their parents: it is how old code can place a revision
+    that it has never heard of.
+    """
+
+    database: str
+    role: str
+    has_version_table: bool
+    version_table_readable: bool
+    has_other_tables: bool
+    revisions: tuple[str, ...] = ()
+    lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    broken_statements: tuple[BrokenStatement, ...] = ()
+    last_run: LastRun | None = None
+
+
+def quote(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def observation(version_table: VersionTable | None = None, statements: Mapping[str, str] | None = None) -> Observation:
+    """Yield the statements that read the schema's state, and return an `Observed`.
+
+    `statements` (name to SQL, with $1-style parameters) are proven as the role of the session: each is
+    prepared, which finds missing tables and columns, and explained, which finds missing privileges.
+    """
+    table = version_table or VersionTable()
+    database, role, exists, readable, ledger, others = (yield _facts(table))[0]
+    revisions: tuple[str, ...] = ()
+    lineage: dict[str, tuple[str, ...]] = {}
+    last_run = None
+    if readable:
+        rows = yield f"SELECT version_num FROM {table.qualified}"
+        revisions = tuple(sorted(row[0] for row in rows))
+    if ledger:
+        rows = yield (
+            "SELECT DISTINCT ON (revision) revision, parents FROM "
+            f"{table.beside(REVISION_TABLE)} ORDER BY revision, id DESC"
+        )
+        lineage = {row[0]: tuple(row[1]) for row in rows}
+        rows = yield (f"SELECT command, result, error FROM {table.beside(RUN_TABLE)} ORDER BY id DESC LIMIT 1")
+        last_run = LastRun(*rows[0]) if rows else None
+    broken = yield from _prove(statements or {})
+    return Observed(
+        database=database,
+        role=role,
+        has_version_table=bool(exists),
+        version_table_readable=bool(readable),
+        has_other_tables=bool(others),
+        revisions=revisions,
+        lineage=lineage,
+        broken_statements=tuple(broken),
+        last_run=last_run,
+    )
+
+
+def _facts(table: VersionTable) -> str:
+    own = ", ".join(literal(name) for name in (table.name, REVISION_TABLE, RUN_TABLE))
+    schema = "current_schema()" if table.schema is None else literal(table.schema)
+    ledger = (
+        f"coalesce(has_table_privilege(to_regclass({literal(table.beside(name))}), 'SELECT'), false)"
+        for name in (REVISION_TABLE, RUN_TABLE)
+    )
+    # Tables that belong to an extension say nothing about this application.
+    return f"""
+        SELECT current_database()::text, current_user::text,
+               to_regclass({literal(table.qualified)}) IS NOT NULL,
+               coalesce(has_table_privilege(to_regclass({literal(table.qualified)}), 'SELECT'), false),
+               {" AND ".join(ledger)},
+               EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                       WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p') AND c.relname NOT IN ({own})
+                         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                                         AND d.objid = c.oid AND d.deptype = 'e'))
+    """
+
+
+def _prove(statements: Mapping[str, str]) -> Generator[str, Rows, list[BrokenStatement]]:
+    broken = []
+    for name, sql in statements.items():
+        arguments = ", ".join(["NULL"] * _parameter_count(sql))
+        try:
+            yield f"PREPARE migration_gate_proof AS {sql}"
+        except SqlFault as fault:
+            broken.append(_broken(name, fault))
+            continue
+        try:
+            yield f"EXPLAIN EXECUTE migration_gate_proof{f'({arguments})' if arguments else ''}"
+        except SqlFault as fault:
+            broken.append(_broken(name, fault))
+        yield "DEALLOCATE migration_gate_proof"
+    return broken
+
+
+def _broken(name: str, fault: SqlFault) -> BrokenStatement:
+    """Only classes 42 (unknown object, no privilege) and 3F (no such schema) speak of the statement.
+
+    A lock timeout or a cancelled query says nothing about it, so that fault goes on to the caller.
+    """
+    if fault.sqlstate[:2] not in {"42", "3F"}:
+        raise fault
+    return BrokenStatement(name, fault.sqlstate, fault.message)
+
+
+def _parameter_count(sql: str) -> int:
+    return max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)

@@ -1,0 +1,74 @@
+"""Upgrading and asking for the verdict, through Alembic and the project's own env.py.
+
+Both go through env.py, so that they see the very database, version table and options that `alembic
+upgrade head` sees. What makes an upgrade safe lives in `environment.run`, beneath both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from migration_gate.environment import database_status, version_table_of
+from migration_gate.errors import MigrationGateError
+from migration_gate.expected import Expected
+from migration_gate.revisions_lock import expected_from_scripts
+from migration_gate.status import SchemaStatus, State
+
+
+def schema_status(config: Config) -> SchemaStatus:
+    """The verdict on the database that env.py names. Writes nothing and takes no lock.
+
+    Raises
+    ------
+    DatabaseUnreachable: no session could be had.
+    RevisionsLockError: the migration files do not form a graph.
+    """
+    expected = expected_from_scripts(config)
+    found: list[SchemaStatus] = []
+
+    def ask(_: Any, migration: MigrationContext) -> list[Any]:
+        found.append(_status(migration, expected))
+        return []
+
+    scripts = ScriptDirectory.from_config(config)
+    with own_errors(), EnvironmentContext(config, scripts, fn=ask, dont_mutate=True):
+        scripts.run_env()
+    return found[0]
+
+
+def upgrade(config: Config) -> SchemaStatus:
+    """Bring the database to the code's heads, and return the verdict of a new connection.
+
+    A database that is current is left alone without asking for the lock, so that the second of two
+    replicas does not wait for nothing.
+    """
+    if schema_status(config).state is not State.CURRENT:
+        with own_errors():
+            command.upgrade(config, "heads")
+    return schema_status(config)
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise the gate's error that env.py wrapped for Alembic's command line."""
+    try:
+        yield
+    except CommandError as error:
+        if isinstance(error.__cause__, MigrationGateError):
+            raise error.__cause__ from None
+        raise
+
+
+def _status(migration: MigrationContext, expected: Expected) -> SchemaStatus:
+    connection = migration.connection
+    assert connection is not None  # noqa: S101  an online context always has one
+    return database_status(connection, version_table_of(migration), expected)

@@ -1,0 +1,129 @@
+"""`taskmanager`: serve, migrate, and ask for the schema's state."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from taskmanager.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
+
+# EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
+UNUSABLE_SETTINGS = 78
+
+_EXAMPLES = """\
+examples:
+  taskmanager serve --port 8000                        serve; requests wait for a servable schema
+  TASKMANAGER_MIGRATE=on_start taskmanager serve       the same, and apply the migrations first
+  taskmanager migrate                                  apply the migrations and prove the result
+  taskmanager status --json                            what the schema is, as the application's role sees it
+
+Settings come from the environment or from .env: DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace, Settings], int] = options.run
+    try:
+        return run(options, load_settings())
+    except SettingsError as error:
+        print(f"taskmanager: {error}", file=sys.stderr)
+        return UNUSABLE_SETTINGS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="taskmanager",
+        description="A task API whose code and database schema cannot silently disagree.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    serve = verbs.add_parser("serve", help="serve the API")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    serve.set_defaults(run=_serve)
+    migrate = verbs.add_parser("migrate", help="apply the migrations and prove the result")
+    migrate.add_argument("--stop-with-parent", action="store_true", help="end when standard input is closed")
+    migrate.set_defaults(run=_migrate)
+    status = verbs.add_parser("status", help="the schema's state; exit status 3 where it is not servable")
+    status.add_argument("--json", action="store_true", help="print it as JSON")
+    status.set_defaults(run=_status)
+    return parser
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> int:
+    # Here and not above: a command that serves nothing must not wait for these imports.
+    import uvicorn
+
+    from migration_gate.errors import MigrationGateError
+    from taskmanager.app import create_app
+
+    try:
+        app = create_app(settings)
+        listener = _listen(options.host, options.port)
+    except (MigrationGateError, OSError) as error:
+        print(f"taskmanager: {error}", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10)
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind before anything else is started, so that a taken port is the first thing that is told."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise OSError(f"cannot listen on {host}:{port}: {reason}; choose another with --port") from error
+
+
+def _migrate(options: argparse.Namespace, settings: Settings) -> int:
+    from migration_gate.cli import main as migration_gate
+    from taskmanager.observability import logs
+
+    logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
+    if options.stop_with_parent:
+        threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    return migration_gate(["--config", str(PROJECT_ROOT / "alembic.ini"), "upgrade"])
+
+
+def _exit_at_end_of_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    # PostgreSQL ends the statement of a session whose client is gone, and rolls its step back.
+    os._exit(1)
+
+
+def _status(options: argparse.Namespace, settings: Settings) -> int:
+    from migration_gate.errors import DatabaseUnreachable
+    from migration_gate.expected import LOCK_NAME, read_lock
+    from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
+    from migration_gate.status import judge, unreachable
+    from migration_gate.text import as_text
+    from taskmanager.app import NO_DATABASE
+    from taskmanager.tasks.statements import STATEMENTS
+
+    if settings.database_url is None:
+        raise SettingsError(NO_DATABASE)
+    expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+    try:
+        status = judge(expected, asyncio.run(AsyncpgProbe(settings.database_url, statements=STATEMENTS)()))
+    except DatabaseUnreachable as fault:
+        status = unreachable(expected, fault.message)
+    print(json.dumps(status.as_dict(), indent=2) if options.json else as_text(status))
+    return 0 if status.servable else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

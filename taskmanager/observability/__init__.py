@@ -1,0 +1,1 @@
+"""What this service tells about itself, and what never leaves it."""

@@ -1,0 +1,98 @@
+"""One pipe for every log line: ours, uvicorn's, Alembic's and the migration gate's.
+
+In production a line is one JSON object; in a terminal it is readable and coloured. An exception is told by
+its type, its place and, for PostgreSQL's errors, its primary message: other messages may quote what a
+client sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any, TextIO
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from taskmanager import __version__
+
+# Attributes of every log record; the rest came with `extra`.
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+
+
+def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
+    """Send every logger of this process through the one pipe.
+
+    Parameters
+    ----------
+    as_json: one JSON object a line, otherwise text for people, coloured where `stream` is a terminal.
+    level: the least severe level that is written.
+    stream: standard output for a service; standard error for a command, whose output is its answer.
+    """
+    render: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _add_extra,
+                *([_add_service] if as_json else []),
+                _describe_exception,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # uvicorn gives its loggers handlers of their own before it imports the application.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.disabled = False
+    # It names its plugins, one by one, whenever the schema is compared.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    # The front door logs each request, with its route instead of its path and address.
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+def _add_extra(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    record: logging.LogRecord = event["_record"]
+    event.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+    return event
+
+
+def _add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event["service.name"] = "taskmanager"
+    event["service.version"] = __version__
+    return event
+
+
+def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    information: Any = event.pop("exc_info", None) or event["_record"].exc_info
+    if not information or information[1] is None:
+        return event
+    error: BaseException = information[1]
+    event["exception.type"] = f"{type(error).__module__}.{type(error).__qualname__}"
+    event["exception.message"] = told(error)
+    event["exception.stacktrace"] = "".join(traceback.format_tb(error.__traceback__))
+    return event
+
+
+def told(error: BaseException) -> str:
+    """What may be told of an exception: PostgreSQL's primary message, and nothing that may quote a value."""
+    sqlstate = getattr(error, "sqlstate", None)
+    if not sqlstate:
+        return "(not told: it may quote what a client sent)"
+    # Class 22 and 23 quote the value that does not fit; every other class speaks of the schema or the server.
+    if sqlstate[:2] in {"22", "23"}:
+        return f"(not told: it may quote what a client sent) (SQLSTATE {sqlstate})"
+    return f"{error.args[0] if error.args else ''} (SQLSTATE {sqlstate})"

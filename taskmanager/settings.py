@@ -1,0 +1,143 @@
+"""Every setting, its variable and its default.
+
+Settings come from the environment, else from `.env` in the working directory. The two database addresses
+are taken together from one place, the first that names either: an address for serving from one file and one
+for migrating from another would migrate a database that nobody serves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from migration_gate.gate import Mode
+from migration_gate.postgres.url import UnusableUrl, plain_url
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PREFIX = "TASKMANAGER_"
+
+# `make run` tells here where its own PostgreSQL listens, for as long as it runs.
+LOCAL_SERVICE_FILE = Path(".data/service.env")
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used. Its message has a line for each fault and no value of any secret."""
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Migrate(StrEnum):
+    ON_START = "on_start"  # in a child process, while the service already answers
+    NEVER = "never"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"  # json in production, console in development
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Settings(BaseModel):
+    """The service's settings. A field's variable is TASKMANAGER_ and its name, unless it says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: Annotated[str | None, Field(repr=False)] = None
+    """`DATABASE_URL`: where requests are served from, as the role that reads and writes."""
+
+    migration_database_url: Annotated[str | None, Field(repr=False)] = None
+    """`MIGRATION_DATABASE_URL`: the same database as the role that owns it; otherwise `DATABASE_URL`."""
+
+    env: Environment = Environment.DEVELOPMENT
+    migrate: Migrate = Migrate.NEVER
+    schema_gate: Mode = Mode.ENFORCE
+    log_format: LogFormat = LogFormat.AUTO
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Connections of one process to PostgreSQL, at most. One more watches the schema."""
+
+    commit: str | None = None
+    """The commit that the image was built from, told by /version."""
+
+    def migration_url(self) -> str | None:
+        return self.migration_database_url or self.database_url
+
+    @property
+    def logs_as_json(self) -> bool:
+        if self.log_format is LogFormat.AUTO:
+            return self.env is Environment.PRODUCTION
+        return self.log_format is LogFormat.JSON
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Parameters
+    ----------
+    environment: the variables, otherwise those of the process. TASKMANAGER_ENV_FILE among them names the
+        file that is read beneath them, otherwise `.env`; empty, none is read.
+
+    Raises
+    ------
+    SettingsError: a variable has a value that cannot be used, or is not known.
+    """
+    variables = os.environ if environment is None else environment
+    file = _read_file(variables.get(PREFIX + "ENV_FILE", ".env"))
+    values = _own(file) | _own(variables)
+    values |= _addresses(variables, file, _read_file(str(LOCAL_SERVICE_FILE)) if environment is None else {})
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(fault) for fault in error.errors())) from None
+
+
+# Variables with our prefix that other programs of the project read.
+_NOT_OURS = {"env_file", "postgres_bin", "image"}
+
+
+def _own(variables: Mapping[str, str]) -> dict[str, Any]:
+    names = {name: name.removeprefix(PREFIX).lower() for name in variables if name.startswith(PREFIX)}
+    return {field: variables[name] for name, field in names.items() if field not in _NOT_OURS and variables[name]}
+
+
+def _addresses(*sources: Mapping[str, str]) -> dict[str, str]:
+    for source in sources:
+        found = {
+            field: source[field.upper()]
+            for field in ("database_url", "migration_database_url")
+            if source.get(field.upper())
+        }
+        if found:
+            return {field: _plain(field.upper(), url) for field, url in found.items()}
+    return {}
+
+
+def _plain(variable: str, url: str) -> str:
+    try:
+        return plain_url(url)
+    except UnusableUrl as error:
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _read_file(path: str) -> dict[str, str]:
+    if not path or not Path(path).is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _fault(fault: Any) -> str:
+    variable = PREFIX + str(fault["loc"][0]).upper()
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields if "url" not in name))
+        return f"{variable}: no such setting; there are {known}"
+    return f"{variable}: {fault['msg']}"

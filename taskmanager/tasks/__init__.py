@@ -1,0 +1,1 @@
+"""All of one thing: the task, its table, its SQL, its shapes and its routes."""

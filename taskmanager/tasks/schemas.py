@@ -1,0 +1,122 @@
+"""What clients send and get."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+TITLE_LONGEST = 200
+DESCRIPTION_LONGEST = 10_000
+LARGEST_ID = 2**63 - 1
+LIST_DEFAULT, LIST_LONGEST = 50, 200
+
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"-?\d{1,19}", re.ASCII)
+
+# Bounds that leave room for every offset on both sides: PostgreSQL and Python agree in between.
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+class Status(StrEnum):
+    TODO = "todo"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        """The number that the database stores, so that priorities sort."""
+        return _RANKS[self]
+
+
+_RANKS = {Priority.LOW: 1, Priority.NORMAL: 2, Priority.HIGH: 3}
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul_character", "Text must not hold the NUL character (U+0000)")
+    return text
+
+
+def _trimmed(text: Any) -> Any:
+    return text.strip() if isinstance(text, str) else text
+
+
+def _moment(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise PydanticCustomError(
+            "rfc_3339", "A time must be text as in RFC 3339, with an offset: 2026-03-31T18:00:00Z"
+        )
+    return value
+
+
+def _whole_number(value: Any) -> Any:
+    # Python reads 1_000, +1, 1.0 and other alphabets' digits as numbers; an address has one spelling.
+    if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
+        raise PydanticCustomError("whole_number", "This must be a whole number, written in digits alone")
+    return value
+
+
+Title = Annotated[
+    str,
+    BeforeValidator(_trimmed),
+    Field(strict=True, min_length=1, max_length=TITLE_LONGEST, examples=["Ma première tâche"]),
+    AfterValidator(_storable),
+]
+Description = Annotated[
+    str,
+    Field(strict=True, max_length=DESCRIPTION_LONGEST, examples=["Test de l'API"]),
+    AfterValidator(_storable),
+]
+Moment = Annotated[
+    datetime | None,
+    BeforeValidator(_moment),
+    Field(ge=_EARLIEST, le=_LATEST, examples=["2026-12-31T18:00:00Z"]),
+]
+TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LARGEST_ID)]
+
+
+class TaskContent(BaseModel):
+    """What a client decides about a task. A field that is left out takes its default, on PUT as on POST."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    title: Title
+    description: Description = ""
+    status: Status = Status.TODO
+    priority: Priority = Priority.NORMAL
+    due_at: Moment = None
+
+
+class Task(BaseModel):
+    """A task as the API returns it. Times are in UTC."""
+
+    id: int
+    title: str
+    description: str
+    status: Status
+    priority: Priority
+    due_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+class ListParameters(BaseModel):
+    """What a list is asked for. A parameter that is not known is refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LIST_LONGEST)] = LIST_DEFAULT
