@@ -1,8 +1,9 @@
-# `make` alone prints this list. PORT, HOST and PYTHON can be given: make run PORT=8001 PYTHON=python3.12
+# `make` alone prints this list. HOST, PORT, DATA and PYTHON can be given: make run PORT=8001
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,7 +17,7 @@ help: ## Print this list
 install: $(INSTALLED) ## Create .venv with everything that run, test and check need
 
 run: $(INSTALLED) ## Start PostgreSQL, migrate, and serve on http://127.0.0.1:8000
-	@$(BIN)/python -m stack up --host $(HOST) --port $(PORT)
+	@$(BIN)/python -m stack up --host $(HOST) --port $(PORT) --data $(DATA)
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

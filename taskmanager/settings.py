@@ -85,16 +85,17 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     Parameters
     ----------
     environment: the variables, otherwise those of the process. TASKMANAGER_ENV_FILE among them names the
-        file that is read beneath them, otherwise `.env`; empty, none is read.
+        file that is read beneath them, otherwise `.env`; empty, no file is read at all.
 
     Raises
     ------
     SettingsError: a variable has a value that cannot be used, or is not known.
     """
     variables = os.environ if environment is None else environment
-    file = _read_file(variables.get(PREFIX + "ENV_FILE", ".env"))
-    values = _own(file) | _own(variables)
-    values |= _addresses(variables, file, _read_file(str(LOCAL_SERVICE_FILE)) if environment is None else {})
+    file_name = variables.get(PREFIX + "ENV_FILE", ".env")
+    file = _read_file(file_name)
+    local = _read_file(str(LOCAL_SERVICE_FILE)) if file_name else {}
+    values = _own(file) | _own(variables) | _addresses(variables, file, local)
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -1,0 +1,98 @@
+"""`python -m stack up`: reads the command line and turns what goes wrong into one line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from stack.errors import StackError
+
+DESCRIPTION = "Runs TaskManager API on this machine with a PostgreSQL of its own, no Docker needed."
+EXAMPLES = """\
+examples:
+  python -m stack up                          http://127.0.0.1:8000, data in .data
+  python -m stack up --port 8001              another port (or: make run PORT=8001)
+  python -m stack up --host 0.0.0.0           reachable from other machines
+  DATABASE_URL=postgresql://… python -m stack up
+                                              a server of yours, none is started
+
+environment:
+  PORT                        the port, unless --port is given
+  DATABASE_URL, MIGRATION_DATABASE_URL
+                              also read from .env (TASKMANAGER_ENV_FILE names another file, empty: none)
+  TASKMANAGER_POSTGRES_BIN    the bin folder of the PostgreSQL to run
+
+exit codes:
+  0 stopped by Ctrl-C, SIGTERM or SIGHUP    1 something did not start, or ended by itself
+  2 wrong usage    3 the port is taken    4 another `make run` uses the folder
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code listed in --help."""
+    if sys.platform == "win32":
+        return _complain("this launcher needs Linux or macOS: use WSL, or `docker compose up`", 1)
+    options = _parser().parse_args(arguments)
+    try:
+        # Not before: --help and wrong usage need none of it.
+        from stack.up import Options, run_until_stopped
+
+        return run_until_stopped(Options(options.host, options.port, options.data))
+    except StackError as error:
+        return _complain(str(error), error.exit_code)
+    except OSError as error:
+        return _complain(f"the system refused: {error}", 1)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _complain(line: str, code: int) -> int:
+    print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would print the usage too."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m stack",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser(
+        "up",
+        help="run PostgreSQL and the service until Ctrl-C",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    up.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    up.add_argument(
+        "--port",
+        type=_port,
+        # A string, so that argparse checks what PORT holds like an argument.
+        default=os.environ.get("PORT") or "8000",
+        help="port to listen on (default: PORT in the environment, else 8000)",
+    )
+    up.add_argument(
+        "--data",
+        type=Path,
+        default=Path(".data"),
+        metavar="FOLDER",
+        help="where the data are kept (default: .data)",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535 is needed")
+    return int(text)

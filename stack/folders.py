@@ -1,0 +1,25 @@
+"""Folders the launcher writes in."""
+
+import os
+from pathlib import Path
+
+from stack.errors import StackError
+
+
+def prepare_folder(folder: Path) -> None:
+    """Makes the folder unless it is there; raises StackError when it cannot be made."""
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(parents=True)
+        # Other accounts pass through what root makes, since PostgreSQL's must; none may list it. Not given to
+        # mkdir, whose mode the umask narrows.
+        folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> StackError:
+    return StackError(
+        f"cannot write in {folder}: {error.strerror}. Choose another folder with --data, or make it yours"
+    )

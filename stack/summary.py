@@ -1,0 +1,50 @@
+"""What is shown once everything runs: what is where, and the first commands to try."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 160
+
+
+def say(line: str) -> None:
+    """A line of progress. That the terminal is gone (SIGHUP) must not keep anything from being stopped."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def print_summary(url: str, database: str, folder: Path | None, port: int) -> None:
+    """`database` is a URL without password, `folder` holds the data, None for a server of the user's."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, place in (
+        ("API", f"{url}/tasks"),
+        ("docs", f"{url}/docs"),
+        ("health", f"{url}/health"),
+        ("metrics", f"{url}/metrics"),
+        ("database", database),
+        *([] if folder is None else [("data", str(folder))]),
+    ):
+        # As Text, since rich would read the brackets of an IPv6 address as markup.
+        table.add_row(name, Text(place))
+    kept_in = database if folder is None else folder
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+    with contextlib.suppress(OSError):
+        console.print()
+        console.print(table)
+        console.print(Text(_first_commands(port, f"{kept_in}")), soft_wrap=True)
+
+
+def _first_commands(port: int, kept_in: str) -> str:
+    return f"""
+Try:
+  curl http://localhost:{port}/tasks
+  curl -X POST http://localhost:{port}/tasks -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}'
+
+Ctrl-C stops everything; your tasks stay in {kept_in}
+"""

@@ -1,0 +1,263 @@
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from dotenv import dotenv_values
+
+from stack.ports import free_port
+from stack.process import is_running, wait_until
+
+PATIENCE = 60.0
+LAUNCH = """
+import sys
+from pathlib import Path
+from stack import cli, up
+port, data, timeout, *command = sys.argv[1:]
+own = up.Options
+up.Options = lambda host, port, data: own(host, port, data, command=command, ready_timeout=float(timeout))
+sys.exit(cli.main(["up", "--port", port, "--data", data]))
+"""
+STAND_IN = """
+import http.server, json, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps(dict(os.environ, PID=os.getpid())).encode()
+        self.send_response(503 if self.path in sys.argv[2:] else 200)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *arguments):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@dataclass
+class Launched:
+    """A `stack up` in a process of its own, with its output in files."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    data: Path
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def get(self, path: str) -> dict[str, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path)
+        told: dict[str, str] = json.loads(connection.getresponse().read())
+        connection.close()
+        return told
+
+    def wait_ready(self) -> None:
+        assert wait_until(lambda: "Ctrl-C stops everything" in self.output or self.process.poll() is not None, PATIENCE)
+        assert self.process.poll() is None, self.output
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def family(self) -> list[int]:
+        return [member.pid for member in psutil.Process(self.process.pid).children(recursive=True)]
+
+
+Launcher = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(folder: Path, launcher_environment: dict[str, str]) -> Iterator[Launcher]:
+    started: list[Launched] = []
+
+    def start(*arguments: str, command: list[str] | None = None, port: int | None = None, **extra: str) -> Launched:
+        port = port or free_port()
+        timeout = "1" if "/readyz" in arguments else "60"
+        log = folder / f"output-{len(started)}"
+        service = command or [sys.executable, "-c", STAND_IN, str(port), *arguments]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", LAUNCH, str(port), folder / "data", timeout, *service],
+                env=launcher_environment | extra,
+                stdout=output,
+                stderr=output,
+            )
+        started.append(Launched(process, port, folder / "data", log))
+        return started[-1]
+
+    yield start
+    for launched in started:
+        if launched.process.poll() is None:
+            launched.end(signal.SIGTERM)
+
+
+def gone(pids: list[int]) -> bool:
+    return wait_until(lambda: not any(map(is_running, pids)), PATIENCE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_runs_until_stopped_in_order(launch: Launcher, number: signal.Signals) -> None:
+    launched = launch()
+    launched.wait_ready()
+    service_env = launched.data / "service.env"
+    urls = dotenv_values(service_env)
+    assert service_env.stat().st_mode & 0o777 == 0o600
+    seen = launched.get("/environment")
+    assert {name: seen[name] for name in urls} == urls
+    assert set(urls) == {"DATABASE_URL", "MIGRATION_DATABASE_URL"}
+    assert seen["TASKMANAGER_MIGRATE"] == "on_start"
+    with psycopg.connect(str(urls["DATABASE_URL"])) as connection:
+        assert connection.execute("SELECT current_user, current_database()").fetchone() == (
+            "taskmanager_app",
+            "taskmanager",
+        )
+    pids = launched.family()
+    assert len(pids) > 4
+    assert launched.end(number) == 0
+    assert gone(pids)
+    assert not service_env.exists()
+    assert "Traceback" not in launched.output
+
+
+def test_shows_what_runs_where_without_secrets(launch: Launcher) -> None:
+    launched = launch()
+    launched.wait_ready()
+    base = f"http://127.0.0.1:{launched.port}"
+    for shown in (
+        f"{base}/tasks",
+        f"{base}/docs",
+        f"{base}/health",
+        f"{base}/metrics",
+        "taskmanager_app:***@",
+    ):
+        assert shown in launched.output
+    assert f"curl http://localhost:{launched.port}/tasks" in launched.output
+    password = str(dotenv_values(launched.data / "service.env")["DATABASE_URL"]).split(":")[2].split("@")[0]
+    assert password not in launched.output
+    assert "\x1b" not in launched.output
+
+
+def test_second_launcher_is_sent_to_the_first(launch: Launcher) -> None:
+    first = launch()
+    first.wait_ready()
+    second = launch()
+    assert second.process.wait(PATIENCE) == 4
+    assert second.output == (
+        f"error: another `make run` is already using {first.data} "
+        f"(pid {first.process.pid}, serving http://127.0.0.1:{first.port})\nstopped\n"
+    ).replace("stopped\n", "")
+    assert first.get("/readyz")
+
+
+def test_killed_launcher_leaves_nothing_and_the_next_works(launch: Launcher) -> None:
+    launched = launch()
+    launched.wait_ready()
+    pids = launched.family()
+    launched.process.kill()
+    launched.process.wait()
+    again = launch()
+    again.wait_ready()
+    assert gone(pids)
+
+
+def test_end_of_the_service_ends_all(launch: Launcher) -> None:
+    launched = launch()
+    launched.wait_ready()
+    pids = launched.family()
+    os.kill(int(launched.get("/")["PID"]), signal.SIGKILL)
+    assert launched.process.wait(PATIENCE) == 1
+    assert "error: the service ended by itself with signal 9 (SIGKILL)" in launched.output
+    assert gone(pids)
+
+
+def test_end_of_postgres_ends_all(launch: Launcher) -> None:
+    launched = launch()
+    launched.wait_ready()
+    pids = launched.family()
+    [postmaster] = [pid for pid in pids if psutil.Process(pid).cmdline()[0].endswith("bin/postgres")]
+    os.kill(postmaster, signal.SIGKILL)
+    assert launched.process.wait(PATIENCE) == 1
+    assert "error: PostgreSQL ended by itself with signal 9 (SIGKILL)" in launched.output
+    assert gone(pids)
+
+
+def test_service_that_does_not_start_ends_all(launch: Launcher) -> None:
+    launched = launch(command=["sh", "-c", "exit 3"])
+    assert launched.process.wait(PATIENCE) == 1
+    assert "error: the service ended with code 3 before it was ready" in launched.output
+    assert not (launched.data / "service.env").exists()
+
+
+def test_unready_service_goes_on_and_says_why(launch: Launcher) -> None:
+    launched = launch("/readyz")
+    launched.wait_ready()
+    assert "waiting for the schema" in launched.output
+    assert "the service is not ready after 1 s; it goes on. /health says: {" in launched.output
+    assert launched.end(signal.SIGINT) == 0
+
+
+def test_users_own_server_is_used_and_masked(launch: Launcher) -> None:
+    url = "postgresql://me:secret@db.example/tasks"
+    launched = launch(DATABASE_URL=url, TASKMANAGER_MIGRATE="never")
+    launched.wait_ready()
+    seen = launched.get("/environment")
+    assert (seen["DATABASE_URL"], seen["TASKMANAGER_MIGRATE"]) == (url, "never")
+    assert "secret" not in launched.output
+    assert "postgresql://me:***@db.example/tasks" in launched.output
+    assert not (launched.data / "postgres").exists()
+    assert not (launched.data / "service.env").exists()
+
+
+def test_env_file_counts(launch: Launcher, folder: Path) -> None:
+    (folder / "settings").write_text("DATABASE_URL='postgresql://me:secret@db.example/tasks'\n")
+    launched = launch(TASKMANAGER_ENV_FILE=str(folder / "settings"))
+    launched.wait_ready()
+    assert launched.get("/")["DATABASE_URL"] == "postgresql://me:secret@db.example/tasks"
+
+
+def test_taken_port_is_one_line(launch: Launcher) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as squatter:
+        port = squatter.getsockname()[1]
+        launched = launch(port=port)
+        assert launched.process.wait(PATIENCE) == 3
+    assert launched.output.startswith(f"error: port {port} on 127.0.0.1 is taken by pid {os.getpid()} (")
+    assert "make run PORT=" in launched.output
+    assert launched.output.count("\n") == 1
+
+
+def test_migration_url_alone_is_refused(launch: Launcher) -> None:
+    launched = launch(MIGRATION_DATABASE_URL="postgresql://me@db.example/tasks")
+    assert launched.process.wait(PATIENCE) == 1
+    assert launched.output.startswith("error: MIGRATION_DATABASE_URL is set but DATABASE_URL is not")
+    assert launched.output.count("\n") == 1
+
+
+def test_second_ctrl_c_hastens(launch: Launcher, folder: Path) -> None:
+    script = STAND_IN.replace(
+        "import http", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nimport http"
+    )
+    port = free_port()
+    launched = launch(port=port, command=[sys.executable, "-c", script, str(port)])
+    launched.wait_ready()
+    pids = launched.family()
+    launched.process.send_signal(signal.SIGINT)
+    assert wait_until(lambda: "stopping" in launched.output, PATIENCE)
+
+    def interrupt_again() -> bool:
+        launched.process.send_signal(signal.SIGINT)
+        return launched.process.poll() is not None
+
+    assert wait_until(interrupt_again, 10, pause=0.3)
+    assert launched.process.returncode == 0
+    assert gone(pids)

@@ -1,0 +1,86 @@
+"""The incident of this project's story: code deployed without its migrations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tests.databases import Database
+from tests.processes import Service, run_alembic
+
+Serve = Callable[..., Service]
+
+
+def test_with_the_gate_off_the_incident_happens_as_in_life(empty_database: Database, serve: Serve) -> None:
+    service = serve(empty_database, TASKMANAGER_SCHEMA_GATE="off")
+
+    assert service.wait_for("/health", 200).json()["status"] == "ok"
+    response = service.get("/tasks")
+
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    assert "tasks" not in response.json()["detail"]
+    assert 'relation "tasks" does not exist' in service.log
+    assert "42P01" in service.log
+    assert service.get("/health").status_code == 200
+
+
+def test_with_the_gate_on_the_incident_cannot_happen(empty_database: Database, serve: Serve) -> None:
+    service = serve(empty_database)
+
+    refusal = service.wait_for("/tasks", 503)
+    problem = refusal.json()
+    assert refusal.headers["content-type"] == "application/problem+json"
+    assert refusal.headers["retry-after"] == "2"
+    # The watcher's first answer may come after the first refusal.
+    while problem["code"] == "unreachable":
+        problem = service.get("/tasks").json()
+    assert problem["code"] == "never_migrated"
+    assert problem["database_revisions"] == []
+    assert problem["code_heads"][0] in problem["detail"]
+    assert "alembic upgrade head" in problem["detail"]
+    assert service.get("/health").status_code == 503
+    assert service.get("/readyz").status_code == 503
+    assert service.get("/livez").status_code == 200
+    assert service.get("/metrics").status_code == 200
+    assert 'migration_gate_state{state="never_migrated"} 1.0' in service.get("/metrics").text
+
+    run_alembic("upgrade", "head", env={"MIGRATION_DATABASE_URL": empty_database.migrator_url})
+    assert service.wait_for("/tasks", 200, within_s=2).json() == []
+    assert service.get("/health").json()["checks"]["schema"]["state"] == "current"
+    assert "500" not in service.get("/metrics").text.split("http_requests_total", 1)[1].split("# HELP", 1)[0]
+
+
+def test_with_the_gate_warning_traffic_flows_and_health_carries_the_warning(
+    empty_database: Database, serve: Serve
+) -> None:
+    service = serve(empty_database, TASKMANAGER_SCHEMA_GATE="warn")
+
+    service.wait_for("/readyz", 200)
+    health = service.get("/health")
+    assert health.status_code == 200
+    assert health.json()["status"] == "warn"
+    assert health.json()["checks"]["schema"]["state"] == "never_migrated"
+    assert health.json()["checks"]["schema"]["solution"] == "alembic upgrade head"
+    assert service.get("/tasks").status_code == 500
+
+
+def test_a_downgrade_under_a_running_service_closes_the_gate_again(migrated_database: Database, serve: Serve) -> None:
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    run_alembic("downgrade", "-1", env={"MIGRATION_DATABASE_URL": migrated_database.migrator_url})
+
+    problem = service.wait_for("/tasks", 503, within_s=5).json()
+    assert problem["code"] == "behind"
+    assert problem["database_revisions"] != problem["code_heads"]
+
+
+def test_a_revision_that_was_stamped_and_never_run_gets_no_traffic(empty_database: Database, serve: Serve) -> None:
+    run_alembic("stamp", "head", env={"MIGRATION_DATABASE_URL": empty_database.migrator_url})
+    service = serve(empty_database)
+
+    while (problem := service.wait_for("/tasks", 503).json())["code"] == "unreachable":
+        time.sleep(0.02)
+    assert problem["code"] == "statement_broken"
+    assert 'relation "tasks" does not exist' in service.log
