@@ -49,7 +49,11 @@ $(INSTALLED): requirements-dev.txt pyproject.toml
 		|| { echo "This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (about half a minute, once) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt \
+	@# The pipe would hide pip's exit status, so that is kept in a file.
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt; \
+		echo $$? > $(VENV)/.pip-status; } \
 		| sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  unpacking .../p'
+	@test "$$(cat $(VENV)/.pip-status)" = 0 \
+		|| { echo "The packages could not be installed; pip's last lines say why. Mend it, then run make again."; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@

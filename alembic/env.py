@@ -7,7 +7,7 @@ from alembic.util import CommandError
 
 from migration_gate.environment import run
 from taskmanager.observability import logs
-from taskmanager.settings import SettingsError, load_settings
+from taskmanager.settings import NO_DATABASE, SettingsError, load_settings
 from taskmanager.tasks.model import metadata
 
 try:
@@ -20,5 +20,8 @@ if not logging.getLogger().handlers:
     logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
     # Alembic's command line prints its errors as well.
     logging.getLogger("alembic.util.messaging").disabled = True
+
+if settings.migration_url() is None:
+    raise CommandError(NO_DATABASE)
 
 run(metadata, url=settings.migration_url())

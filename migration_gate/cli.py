@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     upgrade_ = verbs.add_parser("upgrade", help="apply what is missing and prove it")
     upgrade_.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    upgrade_.add_argument("--quiet", action="store_true", help="print no verdict; the exit status tells it")
     upgrade_.set_defaults(run=_upgrade)
 
     lock = verbs.add_parser("lock", help="write revisions.lock from the migration files")
@@ -109,7 +110,8 @@ def _wait(options: argparse.Namespace, config: Config) -> int:
 
 
 def _upgrade(options: argparse.Namespace, config: Config) -> int:
-    return _report(upgrade(config), as_json=options.json)
+    status = upgrade(config)
+    return _exit_status(status) if options.quiet else _report(status, as_json=options.json)
 
 
 def _lock(options: argparse.Namespace, config: Config) -> int:
@@ -129,6 +131,10 @@ def _verdict(config: Config) -> SchemaStatus:
 
 def _report(status: SchemaStatus, *, as_json: bool) -> int:
     print(json.dumps(status.as_dict(), indent=2) if as_json else as_text(status))
+    return _exit_status(status)
+
+
+def _exit_status(status: SchemaStatus) -> int:
     return 0 if status.servable else NOT_SERVABLE
 
 

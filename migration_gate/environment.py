@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, cast
 
@@ -111,14 +112,14 @@ def _run(
     engine = _engine(address)
     try:
         with _connect(engine, address, database_deadline_s) as connection:
-            _configure(connection, table, options)
+            claims = _configure(connection, table, options)
             migration = context.get_context()
             command = command_of(migration)
             if command is Command.READ:
                 context.run_migrations()
             else:
                 bound_lock_waits(connection, lock_timeout)
-                _migrate(engine, connection, migration, command, table, lock_deadline_s)
+                _migrate(engine, connection, migration, command, table, lock_deadline_s, claims)
     finally:
         engine.dispose()
 
@@ -131,7 +132,8 @@ def command_of(migration: MigrationContext) -> Command:
     """
     destination = migration.opts.get("destination_rev")
     if destination is None:
-        return Command.READ
+        # `ensure_version` records, as `stamp base` does, that nothing was applied.
+        return Command.STAMP if migration.opts["fn"].__name__ == "do_ensure_version" else Command.READ
     if isinstance(destination, tuple):
         return Command.STAMP
     return Command.DOWNGRADE if migration.opts["fn"].__name__ == "downgrade" else Command.UPGRADE
@@ -147,17 +149,34 @@ def version_table_of(migration: MigrationContext) -> VersionTable:
     return VersionTable(migration.version_table, migration.version_table_schema)
 
 
-def _configure(connection: Connection, table: VersionTable, options: dict[str, Any]) -> None:
+def _configure(connection: Connection, table: VersionTable, options: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Configure Alembic, and return where it will note which revisions it holds to be applied after each step."""
     expected: list[Expected] = []
+    claims: list[tuple[str, ...]] = []
 
-    def record(*, ctx: MigrationContext, step: Any, **_: Any) -> None:
+    def record(*, ctx: MigrationContext, step: Any, heads: set[str], **_: Any) -> None:
         if not expected:
             expected.append(expected_from_scripts(context.config))
         ledger.record_revision(ctx, step, table, expected[0])
+        claims.append(tuple(sorted(heads)))
 
-    asked = options.pop("on_version_apply", ())
-    callbacks: Any = (*(asked if isinstance(asked, Collection) else (asked,)), record)
-    context.configure(connection=connection, on_version_apply=callbacks, **options)
+    asked = options.pop("on_version_apply", None) or ()
+    # First, so that what the project's own callbacks do to the transaction happens to the ledger's row as well.
+    callbacks: Any = (record, *(asked if isinstance(asked, Collection) else (asked,)))
+    # Each configuration says at length which database it is for; there are several in one upgrade.
+    with _quiet(logging.getLogger("alembic.runtime.migration")):
+        context.configure(connection=connection, on_version_apply=callbacks, **options)
+    return claims
+
+
+@contextmanager
+def _quiet(noisy: logging.Logger) -> Iterator[None]:
+    level = noisy.level
+    noisy.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        noisy.setLevel(level)
 
 
 def _migrate(
@@ -167,6 +186,7 @@ def _migrate(
     command: Command,
     table: VersionTable,
     lock_deadline_s: float,
+    claims: list[tuple[str, ...]],
 ) -> None:
     waited_s = lock.acquire(connection, table, lock_deadline_s)
     # Only inside the lock does the state stand still: somebody may have migrated while we waited.
@@ -180,7 +200,10 @@ def _migrate(
     try:
         with context.begin_transaction():
             context.run_migrations()
-        applied = tuple(sorted(migration.get_current_heads()))
+        # Where no step ran, Alembic leaves the version table that it created to whoever commits next.
+        connection.commit()
+        # What Alembic claims, not what this connection reads: a lost transaction has lost both of its ends.
+        applied = claims[-1] if claims else tuple(sorted(migration.get_current_heads()))
         connection.rollback()
     except BaseException as error:
         _end_run(engine, table, run_id, _named(error))

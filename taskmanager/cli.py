@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from taskmanager.settings import PROJECT_ROOT, Settings, SettingsError, load_settings
+from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Settings, SettingsError, load_settings
 
 # EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
 UNUSABLE_SETTINGS = 78
@@ -93,9 +93,11 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     from taskmanager.observability import logs
 
     logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
+    command = ["--config", str(PROJECT_ROOT / "alembic.ini"), "upgrade"]
     if options.stop_with_parent:
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
-    return migration_gate(["--config", str(PROJECT_ROOT / "alembic.ini"), "upgrade"])
+        command.append("--quiet")  # the parent's log is not the place for an answer
+    return migration_gate(command)
 
 
 def _exit_at_end_of_input() -> None:
@@ -111,7 +113,6 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
     from migration_gate.status import judge, unreachable
     from migration_gate.text import as_text
-    from taskmanager.app import NO_DATABASE
     from taskmanager.tasks.statements import STATEMENTS
 
     if settings.database_url is None:

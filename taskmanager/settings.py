@@ -26,6 +26,12 @@ PREFIX = "TASKMANAGER_"
 LOCAL_SERVICE_FILE = Path(".data/service.env")
 
 
+NO_DATABASE = (
+    "DATABASE_URL: no database is named; set it (DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
+    " in the environment or in .env), or start everything with: make run"
+)
+
+
 class SettingsError(ValueError):
     """The settings cannot be used. Its message has a line for each fault and no value of any secret."""
 
