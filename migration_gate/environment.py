@@ -12,7 +12,6 @@ migrates as it starts. All of them get the same lock, timeouts, refusals, ledger
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -20,27 +19,28 @@ from enum import Enum
 from typing import Any, cast
 
 from alembic import context
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import MetaData, create_engine, pool
+from sqlalchemy import MetaData, event
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from migration_gate import ledger, lock
-from migration_gate.errors import DatabaseUnreachable, MigrationGateError, ProofFailed, UpgradeRefused
+from migration_gate.connection import address_of, connect, engine_for
+from migration_gate.errors import MigrationGateError, ProofFailed, UpgradeRefused
 from migration_gate.expected import Expected
-from migration_gate.observe import Observed, VersionTable, observation
-from migration_gate.postgres.faults import describe_connect
-from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+from migration_gate.observe import Observed, observation
 from migration_gate.revisions_lock import expected_from_scripts
 from migration_gate.status import SchemaStatus, State, judge
+from migration_gate.tables import LEDGER_TABLES, VersionTable
 from migration_gate.timeouts import bound_lock_waits
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_LOCK_DEADLINE_S = 600.0
 DEFAULT_DATABASE_DEADLINE_S = 30.0
+
+_TRANSACTION_ID = "migration_gate_transaction_id"
 
 
 class Command(Enum):
@@ -100,7 +100,7 @@ def _run(
         "transaction_per_migration": True,
         "include_object": _without_ledger(configure_options.get("include_object")),
     }
-    address = _address(context.config, url)
+    address = address_of(context.config, url)
     if context.is_offline_mode():
         context.configure(url=address, literal_binds=True, **options)
         with context.begin_transaction():
@@ -109,9 +109,9 @@ def _run(
     table = VersionTable(
         options.get("version_table", VersionTable.name), options.get("version_table_schema", VersionTable.schema)
     )
-    engine = _engine(address)
+    engine = engine_for(address)
     try:
-        with _connect(engine, address, database_deadline_s) as connection:
+        with connect(engine, database_deadline_s) as connection:
             claims = _configure(connection, table, options)
             migration = context.get_context()
             command = command_of(migration)
@@ -157,6 +157,7 @@ def _configure(connection: Connection, table: VersionTable, options: dict[str, A
     def record(*, ctx: MigrationContext, step: Any, heads: set[str], **_: Any) -> None:
         if not expected:
             expected.append(expected_from_scripts(context.config))
+        _refuse_lost_transaction(ctx.connection, step)
         ledger.record_revision(ctx, step, table, expected[0])
         claims.append(tuple(sorted(heads)))
 
@@ -189,6 +190,7 @@ def _migrate(
     claims: list[tuple[str, ...]],
 ) -> None:
     waited_s = lock.acquire(connection, table, lock_deadline_s)
+    _note_transactions(connection)
     # Only inside the lock does the state stand still: somebody may have migrated while we waited.
     if command is not Command.STAMP:
         _refuse_what_must_not_be_touched(connection, table)
@@ -215,6 +217,33 @@ def _migrate(
         ", ".join(applied) or "no revision",
         extra={"run": run_id, "duration_s": round(time.monotonic() - started, 3)},
     )
+
+
+def _note_transactions(connection: Connection) -> None:
+    """Note each transaction's id as it begins."""
+
+    @event.listens_for(connection, "begin")
+    def note(beginning: Connection) -> None:
+        session: Any = beginning.connection.dbapi_connection
+        if session is not None and not session.autocommit:
+            beginning.info[_TRANSACTION_ID] = session.execute("SELECT txid_current()").fetchone()[0]
+
+
+def _refuse_lost_transaction(connection: Connection | None, step: Any) -> None:
+    """Raise ProofFailed where a migration rolled its own transaction back.
+
+    What it did before is lost, and the driver has silently begun another transaction, in which Alembic
+    would record the revision all the same.
+    """
+    if connection is None:
+        return
+    began_as = connection.info[_TRANSACTION_ID]
+    if connection.exec_driver_sql("SELECT txid_status(%s)", (began_as,)).scalar_one() == "aborted":
+        raise ProofFailed(
+            f"Revision {', '.join(step.up_revision_ids)} rolled back the transaction that it runs in:"
+            " what it did is lost, and it was not recorded.",
+            solution="remove ROLLBACK from it; op.get_bind().begin_nested() gives it a savepoint to go back to",
+        )
 
 
 def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> None:
@@ -265,65 +294,11 @@ def _observe(connection: Connection, table: VersionTable) -> Observed:
             return cast("Observed", end.value)
 
 
-def _connect(engine: Engine, address: str, deadline_s: float) -> Connection:
-    started = time.monotonic()
-    announced = False
-    while True:
-        try:
-            connection = engine.connect()
-            connection.rollback()
-            return connection
-        except OperationalError as error:
-            fault = describe_connect(error.orig or error)
-            if not fault.transient or time.monotonic() - started >= deadline_s:
-                raise DatabaseUnreachable(
-                    f"{masked_url(address)}: {fault.message}.", transient=fault.transient, solution=fault.solution
-                ) from None
-            if not announced:
-                announced = True
-                logger.info("waiting for the database: %s", fault.message)
-            time.sleep(0.25)
-
-
-def _engine(address: str) -> Engine:
-    return create_engine(
-        address,
-        # A pool would keep the session, and with it the lock, after the connection is closed.
-        poolclass=pool.NullPool,
-        hide_parameters=True,
-        connect_args={
-            "application_name": ledger.migrator_name(),
-            "connect_timeout": 5,
-            # The server looks after a killed migrator's statement within a second, and frees its locks.
-            "options": "-c client_connection_check_interval=1000",
-        },
-    )
-
-
-def _address(config: Config, url: str | None) -> str:
-    found = (
-        url
-        or os.environ.get("MIGRATION_DATABASE_URL")
-        or os.environ.get("DATABASE_URL")
-        or config.get_main_option("sqlalchemy.url")
-    )
-    if not found:
-        raise MigrationGateError(
-            "No database is named.",
-            solution="set DATABASE_URL (or MIGRATION_DATABASE_URL), for example"
-            " export DATABASE_URL=postgresql://USER:PASSWORD@localhost:5432/DATABASE",
-        )
-    try:
-        return sqlalchemy_url(found)
-    except UnusableUrl as error:
-        raise MigrationGateError(str(error)) from None
-
-
 def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
     """Autogenerate must not propose to drop the gate's own tables."""
 
     def include(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
-        if type_ == "table" and reflected and name in ledger.TABLES:
+        if type_ == "table" and reflected and name in LEDGER_TABLES:
             return False
         return asked is None or asked(object_, name, type_, reflected, compare_to)
 

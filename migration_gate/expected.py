@@ -91,7 +91,7 @@ def read_lock(path: Path) -> Expected:
         ) from error
     try:
         return _parse(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RevisionsLockError(
             f"{path} is damaged: {error}.", solution=f"write it again and read the difference: {REWRITE}"
         ) from error

@@ -12,17 +12,13 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable
+
 if TYPE_CHECKING:
-    # Reading the names of the tables must not cost a service the import of SQLAlchemy.
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy.engine import Connection
 
     from migration_gate.expected import Expected
-    from migration_gate.observe import VersionTable
-
-REVISION_TABLE = "migration_gate_revision"
-RUN_TABLE = "migration_gate_run"
-TABLES = frozenset({REVISION_TABLE, RUN_TABLE})
 
 
 def migrator_name() -> str:

@@ -23,7 +23,7 @@ from migration_gate.errors import LockNotAcquired
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-    from migration_gate.observe import VersionTable
+    from migration_gate.tables import VersionTable
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from migration_gate.ledger import REVISION_TABLE, RUN_TABLE
+from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable
 
 Rows = Sequence[Sequence[Any]]
 Observation = Generator[str, Rows, "Observed"]
@@ -35,22 +35,6 @@ class SqlFault(Exception):
         super().__init__(f"{message} (SQLSTATE {sqlstate})")
         self.sqlstate = sqlstate
         self.message = message
-
-
-@dataclass(frozen=True)
-class VersionTable:
-    """Where Alembic keeps its revisions: `version_table` and `version_table_schema` of its configuration."""
-
-    name: str = "alembic_version"
-    schema: str | None = None
-
-    def beside(self, table: str) -> str:
-        """The quoted name of another table in the same schema."""
-        return quote(table) if self.schema is None else f"{quote(self.schema)}.{quote(table)}"
-
-    @property
-    def qualified(self) -> str:
-        return self.beside(self.name)
 
 
 @dataclass(frozen=True)
@@ -89,10 +73,6 @@ class Observed:
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     broken_statements: tuple[BrokenStatement, ...] = ()
     last_run: LastRun | None = None
-
-
-def quote(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:

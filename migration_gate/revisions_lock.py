@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from pathlib import Path
 from types import MappingProxyType
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from migration_gate.errors import RevisionsLockError
@@ -50,13 +52,16 @@ def expected_from_scripts(config: Config) -> Expected:
 
     Raises
     ------
-    RevisionsLockError: the graph is broken (a parent that does not exist, an id used twice or too long).
+    RevisionsLockError: the graph is broken (a parent that does not exist, a cycle, an id used twice or too long).
     """
     scripts = ScriptDirectory.from_config(config)
     try:
-        heads = tuple(sorted(scripts.get_heads()))
+        with warnings.catch_warnings():
+            # Alembic only warns of it, and then runs either of the two files.
+            warnings.filterwarnings("error", message="Revision .* is present more than once")
+            heads = tuple(sorted(scripts.get_heads()))
         ordered = list(reversed(list(scripts.walk_revisions("base", "heads"))))
-    except (CommandError, KeyError) as error:
+    except (CommandError, RevisionError, KeyError, UserWarning) as error:
         raise RevisionsLockError(
             f"The migration files do not form a graph: {error}.",
             solution="look for a down_revision that names no file, or an id that two files share",

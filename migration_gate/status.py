@@ -134,6 +134,8 @@ def _place(expected: Expected, observed: Observed) -> State:
         unrecorded = observed.has_other_tables and not observed.has_version_table
         return State.UNVERSIONED if unrecorded else State.NEVER_MIGRATED
     parents = {**observed.lineage, **expected.parents}
+    if not parents.keys() >= set(observed.revisions):
+        return State.DIVERGED
     code = lineage(expected.heads, parents)
     database = lineage(observed.revisions, parents)
     if code == database:

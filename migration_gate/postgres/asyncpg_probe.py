@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import asyncpg
 
-from migration_gate.observe import Observed, SqlFault, VersionTable, observation
+from migration_gate.observe import Observed, SqlFault, observation
 from migration_gate.postgres.faults import describe
+from migration_gate.tables import VersionTable
 
 _SETTINGS = {
     "application_name": "migration-gate watcher",

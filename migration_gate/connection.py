@@ -1,0 +1,88 @@
+"""The migrator's connection: which database, through which driver, and what to do while it is not there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from alembic.config import Config
+from sqlalchemy import create_engine, pool
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from migration_gate.errors import DatabaseUnreachable, MigrationGateError
+from migration_gate.ledger import migrator_name
+from migration_gate.postgres.faults import describe_connect
+from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+
+logger = logging.getLogger(__name__)
+
+
+def connect(engine: Engine, deadline_s: float) -> Connection:
+    """A connection outside any transaction, waiting for a server that does not accept sessions yet.
+
+    Raises
+    ------
+    DatabaseUnreachable: at the deadline, or at once where waiting would change nothing.
+    """
+    started = time.monotonic()
+    announced = False
+    while True:
+        try:
+            connection = engine.connect()
+            connection.rollback()
+            return connection
+        except OperationalError as error:
+            fault = describe_connect(error.orig or error)
+            if not fault.transient or time.monotonic() - started >= deadline_s:
+                raise DatabaseUnreachable(
+                    f"{masked_url(engine.url.render_as_string())}: {fault.message}.",
+                    transient=fault.transient,
+                    solution=fault.solution,
+                ) from None
+            if not announced:
+                announced = True
+                logger.info("waiting for the database: %s", fault.message)
+            time.sleep(0.25)
+
+
+def engine_for(address: str) -> Engine:
+    """An engine whose every connection is a session of its own, named after this process."""
+    return create_engine(
+        address,
+        # A pool would keep the session, and with it the lock, after the connection is closed.
+        poolclass=pool.NullPool,
+        hide_parameters=True,
+        connect_args={
+            "application_name": migrator_name(),
+            "connect_timeout": 5,
+            # The server looks after a killed migrator's statement within a second, and frees its locks.
+            "options": "-c client_connection_check_interval=1000",
+        },
+    )
+
+
+def address_of(config: Config, url: str | None) -> str:
+    """The database's address as SQLAlchemy takes it: `url`, else the variables, else the configuration.
+
+    Raises
+    ------
+    MigrationGateError: none is named, or it is not PostgreSQL's.
+    """
+    found = (
+        url
+        or os.environ.get("MIGRATION_DATABASE_URL")
+        or os.environ.get("DATABASE_URL")
+        or config.get_main_option("sqlalchemy.url")
+    )
+    if not found:
+        raise MigrationGateError(
+            "No database is named.",
+            solution="set DATABASE_URL (or MIGRATION_DATABASE_URL), for example"
+            " export DATABASE_URL=postgresql://USER:PASSWORD@localhost:5432/DATABASE",
+        )
+    try:
+        return sqlalchemy_url(found)
+    except UnusableUrl as error:
+        raise MigrationGateError(str(error)) from None

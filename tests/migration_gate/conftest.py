@@ -1,0 +1,23 @@
+"""What the gate's tests share: a scratch project on a database of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Database
+from tests.migration_gate.scratch import Project
+
+
+@pytest.fixture
+def bare_project(tmp_path: Path, empty_database: Database) -> Project:
+    """A project without migrations."""
+    return Project(tmp_path / "project", empty_database.migrator_url)
+
+
+@pytest.fixture
+def project(bare_project: Project) -> Project:
+    """A project with three migrations, none applied."""
+    bare_project.write_history()
+    return bare_project
