@@ -5,10 +5,11 @@ Exit status, the same for every verb:
     0   the schema is servable (status, wait), at the code's heads (upgrade), up to date (lock --check)
     1   an error that the message names
     2   the command line is wrong
-    3   the schema is not servable (status, wait), or an upgrade was refused and nothing was touched
+    3   the schema is not servable or the database cannot be reached (status, wait),
+        or an upgrade was refused and nothing was touched
     4   Alembic reported success and a new connection does not see it
-    69  the database cannot be reached, and trying again changes nothing
-    75  the database cannot be reached now, or another migrator holds the lock: try again
+    69  upgrade: the database cannot be reached, and trying again changes nothing
+    75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
 from migration_gate import revisions_lock
+from migration_gate.environment import named
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
 from migration_gate.status import SchemaStatus, unreachable
 from migration_gate.text import as_text
@@ -62,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"migration-gate: Alembic says: {error}", file=sys.stderr)
         return 1
+    except DBAPIError as error:
+        print(f"migration-gate: PostgreSQL refused a statement of a migration: {named(error)}", file=sys.stderr)
+        print(f"  The statement: {' '.join(str(error.statement).split())}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +92,6 @@ def _parser() -> argparse.ArgumentParser:
 
     upgrade_ = verbs.add_parser("upgrade", help="apply what is missing and prove it")
     upgrade_.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    upgrade_.add_argument("--quiet", action="store_true", help="print no verdict; the exit status tells it")
     upgrade_.set_defaults(run=_upgrade)
 
     lock = verbs.add_parser("lock", help="write revisions.lock from the migration files")
@@ -110,8 +116,7 @@ def _wait(options: argparse.Namespace, config: Config) -> int:
 
 
 def _upgrade(options: argparse.Namespace, config: Config) -> int:
-    status = upgrade(config)
-    return _exit_status(status) if options.quiet else _report(status, as_json=options.json)
+    return _report(upgrade(config), as_json=options.json)
 
 
 def _lock(options: argparse.Namespace, config: Config) -> int:
@@ -131,10 +136,6 @@ def _verdict(config: Config) -> SchemaStatus:
 
 def _report(status: SchemaStatus, *, as_json: bool) -> int:
     print(json.dumps(status.as_dict(), indent=2) if as_json else as_text(status))
-    return _exit_status(status)
-
-
-def _exit_status(status: SchemaStatus) -> int:
     return 0 if status.servable else NOT_SERVABLE
 
 

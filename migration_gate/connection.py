@@ -1,20 +1,23 @@
-"""The migrator's connection: which database, through which driver, and what to do while it is not there."""
+"""The migrator's connection: which database, what to do while it is not there, and what it sees."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
+from typing import cast
 
 from alembic.config import Config
 from sqlalchemy import create_engine, pool
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import OperationalError
 
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
 from migration_gate.ledger import migrator_name
+from migration_gate.observe import Observed, observation
 from migration_gate.postgres.faults import describe_connect
 from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+from migration_gate.tables import VersionTable
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ def connect(engine: Engine, deadline_s: float) -> Connection:
 
 def engine_for(address: str) -> Engine:
     """An engine whose every connection is a session of its own, named after this process."""
+    asked = make_url(address).normalized_query.get("options", ())
     return create_engine(
         address,
         # A pool would keep the session, and with it the lock, after the connection is closed.
@@ -58,7 +62,7 @@ def engine_for(address: str) -> Engine:
             "application_name": migrator_name(),
             "connect_timeout": 5,
             # The server looks after a killed migrator's statement within a second, and frees its locks.
-            "options": "-c client_connection_check_interval=1000",
+            "options": " ".join((*asked, "-c client_connection_check_interval=1000")),
         },
     )
 
@@ -86,3 +90,15 @@ def address_of(config: Config, url: str | None) -> str:
         return sqlalchemy_url(found)
     except UnusableUrl as error:
         raise MigrationGateError(str(error)) from None
+
+
+def observe(connection: Connection, table: VersionTable) -> Observed:
+    """What the database is, as this connection sees it. Leaves the transaction open."""
+    observing = observation(table)
+    sql = next(observing)
+    while True:
+        try:
+            rows = connection.exec_driver_sql(sql).all()
+            sql = observing.send([tuple(row) for row in rows])
+        except StopIteration as end:
+            return cast("Observed", end.value)

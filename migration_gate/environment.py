@@ -16,20 +16,19 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import MetaData, event
+from sqlalchemy import MetaData
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from migration_gate import ledger, lock
-from migration_gate.connection import address_of, connect, engine_for
-from migration_gate.errors import MigrationGateError, ProofFailed, UpgradeRefused
+from migration_gate import ledger, lock, proof
+from migration_gate.connection import address_of, connect, engine_for, observe
+from migration_gate.errors import MigrationGateError, UpgradeRefused
 from migration_gate.expected import Expected
-from migration_gate.observe import Observed, observation
 from migration_gate.revisions_lock import expected_from_scripts
 from migration_gate.status import SchemaStatus, State, judge
 from migration_gate.tables import LEDGER_TABLES, VersionTable
@@ -39,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LOCK_DEADLINE_S = 600.0
 DEFAULT_DATABASE_DEADLINE_S = 30.0
-
-_TRANSACTION_ID = "migration_gate_transaction_id"
 
 
 class Command(Enum):
@@ -141,7 +138,7 @@ def command_of(migration: MigrationContext) -> Command:
 
 def database_status(connection: Connection, table: VersionTable, expected: Expected) -> SchemaStatus:
     """The verdict on the database behind a connection, read in a transaction of its own."""
-    return judge(expected, _observe(connection, table))
+    return judge(expected, observe(connection, table))
 
 
 def version_table_of(migration: MigrationContext) -> VersionTable:
@@ -157,7 +154,7 @@ def _configure(connection: Connection, table: VersionTable, options: dict[str, A
     def record(*, ctx: MigrationContext, step: Any, heads: set[str], **_: Any) -> None:
         if not expected:
             expected.append(expected_from_scripts(context.config))
-        _refuse_lost_transaction(ctx.connection, step)
+        proof.refuse_lost_transaction(ctx.connection, step)
         ledger.record_revision(ctx, step, table, expected[0])
         claims.append(tuple(sorted(heads)))
 
@@ -190,10 +187,16 @@ def _migrate(
     claims: list[tuple[str, ...]],
 ) -> None:
     waited_s = lock.acquire(connection, table, lock_deadline_s)
-    _note_transactions(connection)
+    proof.note_transactions(connection)
     # Only inside the lock does the state stand still: somebody may have migrated while we waited.
     if command is not Command.STAMP:
-        _refuse_what_must_not_be_touched(connection, table)
+        status = _refuse_what_must_not_be_touched(connection, table)
+        if command is Command.UPGRADE and status.state is State.CURRENT:
+            # One of many replicas did the work while this one waited: that is no run of its own.
+            logger.info("nothing to migrate: database is at %s", ", ".join(status.database_revisions))
+            lock.release(connection, table)
+            return
+    had_version_table = observe(connection, table).has_version_table
     ledger.ensure_tables(connection, table)
     run_id = ledger.begin_run(connection, table, command.value, waited_s)
     connection.commit()
@@ -202,15 +205,17 @@ def _migrate(
     try:
         with context.begin_transaction():
             context.run_migrations()
+        if not had_version_table:
+            ledger.keep_for_owner(connection, (table.qualified,))
         # Where no step ran, Alembic leaves the version table that it created to whoever commits next.
         connection.commit()
         # What Alembic claims, not what this connection reads: a lost transaction has lost both of its ends.
         applied = claims[-1] if claims else tuple(sorted(migration.get_current_heads()))
         connection.rollback()
     except BaseException as error:
-        _end_run(engine, table, run_id, _named(error))
+        _end_run(engine, table, run_id, named(error))
         raise
-    _prove(engine, table, applied, run_id)
+    proof.prove(engine, table, applied, run_id)
     lock.release(connection, table)
     logger.info(
         "migration run succeeded: database is at %s",
@@ -219,34 +224,7 @@ def _migrate(
     )
 
 
-def _note_transactions(connection: Connection) -> None:
-    """Note each transaction's id as it begins."""
-
-    @event.listens_for(connection, "begin")
-    def note(beginning: Connection) -> None:
-        session: Any = beginning.connection.dbapi_connection
-        if session is not None and not session.autocommit:
-            beginning.info[_TRANSACTION_ID] = session.execute("SELECT txid_current()").fetchone()[0]
-
-
-def _refuse_lost_transaction(connection: Connection | None, step: Any) -> None:
-    """Raise ProofFailed where a migration rolled its own transaction back.
-
-    What it did before is lost, and the driver has silently begun another transaction, in which Alembic
-    would record the revision all the same.
-    """
-    if connection is None:
-        return
-    began_as = connection.info[_TRANSACTION_ID]
-    if connection.exec_driver_sql("SELECT txid_status(%s)", (began_as,)).scalar_one() == "aborted":
-        raise ProofFailed(
-            f"Revision {', '.join(step.up_revision_ids)} rolled back the transaction that it runs in:"
-            " what it did is lost, and it was not recorded.",
-            solution="remove ROLLBACK from it; op.get_bind().begin_nested() gives it a savepoint to go back to",
-        )
-
-
-def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> None:
+def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> SchemaStatus:
     status = database_status(connection, table, expected_from_scripts(context.config))
     connection.rollback()
     if not status.upgradable and status.state is not State.STATEMENT_BROKEN:
@@ -254,24 +232,7 @@ def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable
             f"Nothing was touched, the schema's state is {status.state}: {status.evidence}. {status.cause}",
             solution=status.solution,
         )
-
-
-def _prove(engine: Engine, table: VersionTable, applied: tuple[str, ...], run_id: int) -> None:
-    """See the result on a new connection: what Alembic reports is not what others can read.
-
-    A transaction that env.py left open, say, ends in exit code 0 and no tables at all.
-    """
-    with engine.connect() as fresh:
-        seen = _observe(fresh, table).revisions
-        fresh.rollback()
-        error = None if seen == applied else f"a new connection sees {', '.join(seen) or 'no revision'}"
-        ledger.end_run(fresh, table, run_id, error)
-        fresh.commit()
-    if error:
-        raise ProofFailed(
-            f"Alembic reported {', '.join(applied) or 'no revision'} and {error}: nothing was committed.",
-            solution="look for a transaction that alembic/env.py or a migration opens and does not commit",
-        )
+    return status
 
 
 def _end_run(engine: Engine, table: VersionTable, run_id: int, error: str) -> None:
@@ -281,17 +242,6 @@ def _end_run(engine: Engine, table: VersionTable, run_id: int, error: str) -> No
     except DBAPIError:
         # The server is gone, which is why the run failed: the next run completes this row.
         logger.warning("the run's failure could not be written to the ledger", extra={"run": run_id})
-
-
-def _observe(connection: Connection, table: VersionTable) -> Observed:
-    observing = observation(table)
-    sql = next(observing)
-    while True:
-        try:
-            rows = connection.exec_driver_sql(sql).all()
-            sql = observing.send([tuple(row) for row in rows])
-        except StopIteration as end:
-            return cast("Observed", end.value)
 
 
 def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
@@ -305,7 +255,7 @@ def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
     return include
 
 
-def _named(error: BaseException) -> str:
+def named(error: BaseException) -> str:
     """The error's kind and PostgreSQL's primary message; its DETAIL may hold values out of the data."""
     original = getattr(error, "orig", None) or error
     diagnosis = getattr(original, "diag", None)

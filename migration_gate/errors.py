@@ -23,7 +23,7 @@ class MigrationGateError(Exception):
     solution: the command or the step that mends it; empty when there is none to give.
     """
 
-    #: Process exit status of the commands, see `migration_gate.exit_codes`.
+    #: Exit status of the commands; the list stands at the top of `migration_gate.cli`.
     exit_code = 1
 
     def __init__(self, message: str, *, solution: str = "") -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 def migrator_name() -> str:
     """Who migrates, as the ledger, the lock's holder and pg_stat_activity name it: host and process."""
-    return f"migration-gate {socket.gethostname()}:{os.getpid()}"[:63]
+    # PostgreSQL cuts names at 63 bytes, and the process is the part that tells two replicas apart.
+    return f"migration-gate {socket.gethostname()[:36]}:{os.getpid()}"
 
 
 def ensure_tables(connection: Connection, table: VersionTable) -> None:
@@ -57,6 +59,25 @@ def ensure_tables(connection: Connection, table: VersionTable) -> None:
             started_by text NOT NULL
         )"""
     )
+    keep_for_owner(connection, (table.beside(REVISION_TABLE), table.beside(RUN_TABLE)))
+
+
+def keep_for_owner(connection: Connection, tables: Iterable[str]) -> None:
+    """Take back what default privileges gave others on tables that were just made, except reading them.
+
+    Who serves requests reads the record of migrations; only who migrates writes it.
+    """
+    for table in tables:
+        grantees = connection.exec_driver_sql(
+            """SELECT DISTINCT coalesce(quote_ident(r.rolname), 'PUBLIC')
+               FROM pg_class c CROSS JOIN aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+               WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'""",
+            (table,),
+        ).scalars()
+        for grantee in grantees.all():
+            connection.exec_driver_sql(
+                f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {table} FROM {grantee}"
+            )
 
 
 def begin_run(connection: Connection, table: VersionTable, command: str, lock_wait_s: float) -> int:

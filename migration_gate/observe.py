@@ -22,7 +22,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable
+from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable, quote
 
 Rows = Sequence[Sequence[Any]]
 Observation = Generator[str, Rows, "Observed"]
@@ -118,21 +118,32 @@ def observation(version_table: VersionTable | None = None, statements: Mapping[s
 def _facts(table: VersionTable) -> str:
     own = ", ".join(literal(name) for name in (table.name, REVISION_TABLE, RUN_TABLE))
     schema = "current_schema()" if table.schema is None else literal(table.schema)
-    ledger = (
-        f"coalesce(has_table_privilege(to_regclass({literal(table.beside(name))}), 'SELECT'), false)"
-        for name in (REVISION_TABLE, RUN_TABLE)
-    )
+    ledger = (_readable(table, name) for name in (REVISION_TABLE, RUN_TABLE))
     # Tables that belong to an extension say nothing about this application.
     return f"""
         SELECT current_database()::text, current_user::text,
-               to_regclass({literal(table.qualified)}) IS NOT NULL,
-               coalesce(has_table_privilege(to_regclass({literal(table.qualified)}), 'SELECT'), false),
+               {_oid(table, table.name)} IS NOT NULL,
+               {_readable(table, table.name)},
                {" AND ".join(ledger)},
                EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                        WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p') AND c.relname NOT IN ({own})
                          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                                          AND d.objid = c.oid AND d.deptype = 'e'))
     """
+
+
+def _oid(table: VersionTable, name: str) -> str:
+    """SQL for a table's oid, or NULL. In a schema that the role may not use, to_regclass would be an error."""
+    if table.schema is None:
+        return f"to_regclass({literal(quote(name))})::oid"
+    namespace = f"(SELECT oid FROM pg_namespace WHERE nspname = {literal(table.schema)})"
+    return f"(SELECT oid FROM pg_class WHERE relname = {literal(name)} AND relnamespace = {namespace})"
+
+
+def _readable(table: VersionTable, name: str) -> str:
+    oid = _oid(table, name)
+    schema = f"(SELECT relnamespace FROM pg_class WHERE oid = {oid})"
+    return f"coalesce(has_schema_privilege({schema}, 'USAGE') AND has_table_privilege({oid}, 'SELECT'), false)"
 
 
 def _prove(statements: Mapping[str, str]) -> Generator[str, Rows, list[BrokenStatement]]:

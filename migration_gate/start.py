@@ -22,12 +22,18 @@ logger = logging.getLogger(__name__)
 TRY_AGAIN = 75
 LONGEST_PAUSE_S = 30.0
 
+# What a shell exits with for a command that is not there.
+COMMAND_NOT_FOUND = 127
+
+TERMINATE_GRACE_S = 5.0
+
 
 class Progress(StrEnum):
     """Where the start-up migration stands."""
 
     WAITING = "waiting"  # the database has not answered yet
     NOT_NEEDED = "not_needed"
+    NOT_POSSIBLE = "not_possible"  # the verdict forbids an upgrade
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -55,8 +61,8 @@ class StartupMigration:
     async def run(self) -> None:
         """Migrate where it is needed. On cancellation the child is ended; PostgreSQL rolls its step back."""
         verdict = await self._watcher.first_answer()
-        if not _needed(verdict.status):
-            self.progress = Progress.NOT_NEEDED
+        if verdict.status.state not in {State.NEVER_MIGRATED, State.BEHIND}:
+            self.progress = Progress.NOT_NEEDED if _fits(verdict.status) else Progress.NOT_POSSIBLE
             return
         pause_s = 0.5
         while True:
@@ -75,21 +81,34 @@ class StartupMigration:
             )
 
     async def _migrate(self) -> int:
-        child = await asyncio.create_subprocess_exec(
-            *self._command,
-            # The child reads this pipe to its end, and stops when this process is gone.
-            stdin=asyncio.subprocess.PIPE,
-            env=self._environment,
-            cwd=self._directory,
-        )
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *self._command,
+                # The child reads this pipe to its end, and stops when this process is gone.
+                stdin=asyncio.subprocess.PIPE,
+                env=self._environment,
+                cwd=self._directory,
+            )
+        except OSError as error:
+            logger.error("the migration's process could not be started: %s", error.strerror)
+            return COMMAND_NOT_FOUND
         try:
             return await child.wait()
         except asyncio.CancelledError:
             if child.returncode is None:
-                child.terminate()
-                await child.wait()
+                await _end(child)
             raise
 
 
-def _needed(status: SchemaStatus) -> bool:
-    return status.state in {State.NEVER_MIGRATED, State.BEHIND}
+async def _end(child: asyncio.subprocess.Process) -> None:
+    child.terminate()
+    try:
+        async with asyncio.timeout(TERMINATE_GRACE_S):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+
+
+def _fits(status: SchemaStatus) -> bool:
+    return status.state in {State.CURRENT, State.AHEAD_COMPATIBLE}

@@ -55,10 +55,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # FastAPI's own telemetry would log what clients send.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    watcher = Watcher(
-        read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME), AsyncpgProbe(settings.database_url, statements=STATEMENTS)
-    )
+    probe = AsyncpgProbe(settings.database_url, statements=STATEMENTS)
+    watcher = Watcher(read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME), probe)
     app.state.settings = settings
+    app.state.probe = probe
     app.state.watcher = watcher
     app.state.database = Database(settings.database_url, settings.pool_size)
     app.state.startup_migration = _startup_migration(settings, watcher)
@@ -103,6 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        await app.state.probe.close()
         await database.close()
         logger.info("service stopped")
 

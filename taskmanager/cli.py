@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
@@ -12,6 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Settings, SettingsError, load_settings
+
+logger = logging.getLogger(__name__)
 
 # EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
 UNUSABLE_SETTINGS = 78
@@ -82,22 +85,43 @@ def _listen(host: str, port: int) -> socket.socket:
     """Bind before anything else is started, so that a taken port is the first thing that is told."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # create_server would tell the resolver's fault by a number that is no errno.
+        socket.getaddrinfo(host or None, 0, family)
         return socket.create_server((host, port), family=family, backlog=2048)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "this is no host name"
+        raise OSError(f"cannot listen on {host}:{port}: {reason}; choose another with --host") from error
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise OSError(f"cannot listen on {host}:{port}: {reason}; choose another with --port") from error
 
 
 def _migrate(options: argparse.Namespace, settings: Settings) -> int:
-    from migration_gate.cli import main as migration_gate
+    from alembic.config import Config
+
+    from migration_gate.cli import NOT_SERVABLE
+    from migration_gate.errors import MigrationGateError
+    from migration_gate.text import as_text
+    from migration_gate.upgrade import upgrade
     from taskmanager.observability import logs
 
+    if settings.migration_url() is None:
+        raise SettingsError(NO_DATABASE)
     logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
-    command = ["--config", str(PROJECT_ROOT / "alembic.ini"), "upgrade"]
     if options.stop_with_parent:
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
-        command.append("--quiet")  # the parent's log is not the place for an answer
-    return migration_gate(command)
+    try:
+        status = upgrade(Config(PROJECT_ROOT / "alembic.ini"))
+    except MigrationGateError as error:
+        logger.error("migration refused: %s", error.message, extra={"solution": error.solution})
+        return error.exit_code
+    except Exception:
+        # A migration's own fault, a statement that PostgreSQL refuses, say: into the log, in the log's form.
+        logger.exception("migration failed")
+        return 1
+    if not options.stop_with_parent:  # the parent's log is not the place for an answer
+        print(as_text(status))
+    return 0 if status.servable else NOT_SERVABLE
 
 
 def _exit_at_end_of_input() -> None:

@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 # How long a request waits for a connection. A client is told 503 within two seconds of a lost database.
 ACQUIRE_TIMEOUT_S = 1.5
 
+# How long a statement may go without an answer. Above the server's own statement_timeout, which tells
+# more; this one is for a server that cannot even tell that: a network that swallows every byte.
+SILENCE_TIMEOUT_S = 6.0
+
 # No statement ever sets session state, so there is none to reset: settings stand in the connection's start.
 _SESSION = {
     "application_name": "taskmanager",
@@ -50,7 +54,9 @@ class Database:
             min_size=0,
             max_size=self._size,
             timeout=ACQUIRE_TIMEOUT_S,
+            command_timeout=SILENCE_TIMEOUT_S,
             server_settings=_SESSION,
+            init=_opened,
             reset=_no_reset,
         )
 
@@ -94,6 +100,14 @@ def _unavailable(error: BaseException, sqlstate: str | None) -> DatabaseUnavaila
         "database unavailable", extra={"exception.type": type(error).__name__, "db.response.status_code": sqlstate}
     )
     return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
+
+
+async def _opened(connection: asyncpg.Connection) -> None:
+    pid = connection.get_server_pid()
+    logger.info("database connection opened", extra={"db.server_pid": pid})
+    connection.add_termination_listener(
+        lambda _: logger.info("database connection ended", extra={"db.server_pid": pid})
+    )
 
 
 async def _no_reset(_: object) -> None:

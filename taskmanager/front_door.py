@@ -13,7 +13,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from taskmanager.problems import MEDIA_TYPE, problem_body
+from taskmanager.problems import MEDIA_TYPE, allowed_methods, problem_body
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +110,12 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 async def _answer(scope: Scope, send: Send, status: int, code: str, detail: str) -> None:
     body = problem_body(status, code, detail, instance=scope["path"], request_id=scope["state"]["request_id"])
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
     if status == 405:
-        headers.append((b"allow", ", ".join(sorted(METHODS)).encode()))
+        headers.append((b"allow", allowed_methods(scope).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

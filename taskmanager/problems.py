@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -159,8 +161,22 @@ _CODES = {
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class
     status = HTTPStatus(error.status_code)
+    headers = error.headers
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": allowed_methods(request.scope)}
     return answer(
-        request, status, _CODES.get(status, status.name.lower()), _DETAILS.get(status, status.phrase), error.headers
+        request, status, _CODES.get(status, status.name.lower()), _DETAILS.get(status, status.phrase), headers
+    )
+
+
+def allowed_methods(scope: Scope) -> str:
+    """The value of Allow: every method that this path takes. FastAPI names those of its first route alone."""
+    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+    routes = scope["app"].routes
+    return ", ".join(
+        method.value
+        for method in HTTPMethod
+        if any(route.matches({**asked, "method": method.value})[0] is Match.FULL for route in routes)
     )
 
 
@@ -188,7 +204,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     """Where the fault is. A name that a client made up is told only where it can do no harm."""
     place, *path = location
     names = [str(part) if _HARMLESS_NAME.fullmatch(str(part)) else "?" for part in path]
-    return "#/" + "/".join(names) if place == "body" else ".".join(names)
+    return "#" + "".join(f"/{name}" for name in names) if place == "body" else ".".join(names)
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -99,6 +99,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     variables = os.environ if environment is None else environment
     file_name = variables.get(PREFIX + "ENV_FILE", ".env")
+    if PREFIX + "ENV_FILE" in variables and file_name and not Path(file_name).is_file():
+        raise SettingsError(f"{PREFIX}ENV_FILE: there is no file {file_name}")
     file = _read_file(file_name)
     local = _read_file(str(LOCAL_SERVICE_FILE)) if file_name else {}
     values = _own(file) | _own(variables) | _addresses(variables, file, local)
@@ -111,19 +113,21 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 # Variables with our prefix that other programs of the project read.
 _NOT_OURS = {"env_file", "postgres_bin", "image"}
 
+_ADDRESSES = ("database_url", "migration_database_url")
+
 
 def _own(variables: Mapping[str, str]) -> dict[str, Any]:
     names = {name: name.removeprefix(PREFIX).lower() for name in variables if name.startswith(PREFIX)}
+    for name, field in names.items():
+        if field in _ADDRESSES:
+            # A second name would evade the rule that both addresses come from one place.
+            raise SettingsError(_unknown(name))
     return {field: variables[name] for name, field in names.items() if field not in _NOT_OURS and variables[name]}
 
 
 def _addresses(*sources: Mapping[str, str]) -> dict[str, str]:
     for source in sources:
-        found = {
-            field: source[field.upper()]
-            for field in ("database_url", "migration_database_url")
-            if source.get(field.upper())
-        }
+        found = {field: source[field.upper()] for field in _ADDRESSES if source.get(field.upper())}
         if found:
             return {field: _plain(field.upper(), url) for field, url in found.items()}
     return {}
@@ -145,6 +149,10 @@ def _read_file(path: str) -> dict[str, str]:
 def _fault(fault: Any) -> str:
     variable = PREFIX + str(fault["loc"][0]).upper()
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields if "url" not in name))
-        return f"{variable}: no such setting; there are {known}"
+        return _unknown(variable)
     return f"{variable}: {fault['msg']}"
+
+
+def _unknown(variable: str) -> str:
+    known = ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields if name not in _ADDRESSES))
+    return f"{variable}: no such setting; there are {known}"

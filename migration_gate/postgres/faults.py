@@ -50,10 +50,13 @@ _TRANSIENT_FATAL = ("starting up", "shutting down", "too many clients", "remaini
 
 
 def describe_connect(error: BaseException) -> DatabaseUnreachable:
-    """The fault of a connection that libpq could not make; its last line names the cause."""
+    """The fault of a connection that libpq could not make, named by the last cause in its text."""
     if getattr(error, "sqlstate", None):
         return describe(error)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    # One line for each address that was tried, with a hint indented below it or a DETAIL line after it.
+    lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
+    causes = [line for line in lines if "FATAL:" in line] or lines or [type(error).__name__]
+    reason = causes[-1]
     _, fatal, refusal = reason.rpartition("FATAL:")
     transient = not fatal or any(sign in refusal for sign in _TRANSIENT_FATAL)
     return DatabaseUnreachable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 _SCHEMES = re.compile(r"^(?:postgres|postgresql)(?:\+(?:psycopg|psycopg2|asyncpg|psycopg2cffi|pg8000))?://", re.I)
 
@@ -53,4 +53,4 @@ def masked_url(url: str) -> str:
     user = f"{parts.username}{':***' if parts.password else ''}@" if parts.username else ""
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(("postgresql", f"{user}{host}{port}", parts.path, "", ""))
+    return f"postgresql://{user}{host}{port}{parts.path}"

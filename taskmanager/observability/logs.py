@@ -7,6 +7,7 @@ client sent.
 
 from __future__ import annotations
 
+import io
 import logging
 import traceback
 from typing import Any, TextIO
@@ -34,6 +35,9 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
         if as_json
         else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
+    if isinstance(stream, io.TextIOWrapper):
+        # A line that holds what UTF-8 cannot must not be lost.
+        stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -89,10 +93,14 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 def told(error: BaseException) -> str:
     """What may be told of an exception: PostgreSQL's primary message, and nothing that may quote a value."""
+    # SQLAlchemy's error holds the driver's, and adds the statement and its values to its text.
+    error = getattr(error, "orig", None) or error
     sqlstate = getattr(error, "sqlstate", None)
     if not sqlstate:
         return "(not told: it may quote what a client sent)"
     # Class 22 and 23 quote the value that does not fit; every other class speaks of the schema or the server.
     if sqlstate[:2] in {"22", "23"}:
         return f"(not told: it may quote what a client sent) (SQLSTATE {sqlstate})"
-    return f"{error.args[0] if error.args else ''} (SQLSTATE {sqlstate})"
+    # psycopg's text goes on after the primary message: with the line of the statement, with details.
+    message = getattr(getattr(error, "diag", None), "message_primary", None) or (error.args[0] if error.args else "")
+    return f"{message} (SQLSTATE {sqlstate})"

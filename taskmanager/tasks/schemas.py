@@ -16,7 +16,7 @@ LARGEST_ID = 2**63 - 1
 LIST_DEFAULT, LIST_LONGEST = 50, 200
 
 _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_WHOLE_NUMBER = re.compile(r"-?\d{1,19}", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
 # Bounds that leave room for every offset on both sides: PostgreSQL and Python agree in between.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -63,7 +63,7 @@ def _moment(value: Any) -> Any:
 
 
 def _whole_number(value: Any) -> Any:
-    # Python reads 1_000, +1, 1.0 and other alphabets' digits as numbers; an address has one spelling.
+    # Python reads 1_000, +1, 1.0, 007 and other alphabets' digits as numbers; an address has one spelling.
     if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
         raise PydanticCustomError("whole_number", "This must be a whole number, written in digits alone")
     return value
@@ -71,8 +71,8 @@ def _whole_number(value: Any) -> Any:
 
 Title = Annotated[
     str,
-    BeforeValidator(_trimmed),
     Field(strict=True, min_length=1, max_length=TITLE_LONGEST, examples=["Ma première tâche"]),
+    BeforeValidator(_trimmed),
     AfterValidator(_storable),
 ]
 Description = Annotated[
@@ -80,10 +80,11 @@ Description = Annotated[
     Field(strict=True, max_length=DESCRIPTION_LONGEST, examples=["Test de l'API"]),
     AfterValidator(_storable),
 ]
+# The bounds are the time's and not the field's: None has no place in an order.
 Moment = Annotated[
-    datetime | None,
+    Annotated[datetime, Field(ge=_EARLIEST, le=_LATEST)] | None,
+    Field(examples=["2026-12-31T18:00:00Z"]),
     BeforeValidator(_moment),
-    Field(ge=_EARLIEST, le=_LATEST, examples=["2026-12-31T18:00:00Z"]),
 ]
 TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LARGEST_ID)]
 

@@ -19,9 +19,11 @@ _TASK = f"""
 
 _TASK_AND_VERSION = f"version, (SELECT row_to_json(task) FROM ({_TASK}) AS task)::text AS task"
 
+# Ordered by the table's column: the bare name would be the text made of it, which no index serves.
 LIST_TASKS = f"""
 SELECT array_to_json(ARRAY(
-    SELECT row_to_json(task) FROM ({_TASK} FROM tasks ORDER BY created_at DESC, id DESC LIMIT $1::int) AS task
+    SELECT row_to_json(task)
+    FROM ({_TASK} FROM tasks ORDER BY tasks.created_at DESC, tasks.id DESC LIMIT $1::int) AS task
 ))::text
 """
 

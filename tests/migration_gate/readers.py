@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import psycopg
 
-from migration_gate.observe import Observed, SqlFault, VersionTable, observation
+from migration_gate.observe import Observed, SqlFault, observation
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
+from migration_gate.tables import VersionTable
 
 Read = Callable[[str, VersionTable | None, Mapping[str, str]], Awaitable[Observed]]
 

@@ -89,7 +89,7 @@ def test_a_second_migrator_names_the_holder_waits_and_finds_nothing_to_do(
     assert "Running upgrade" not in rest
     assert name.endswith(f":{first.pid}")
     assert applied(empty_database) == [("f00d", "upgrade")]
-    assert runs(empty_database) == [("upgrade", "succeeded")] * 2
+    assert runs(empty_database) == [("upgrade", "succeeded")]
     waited = empty_database.execute("SELECT lock_wait > interval '0' FROM migration_gate_run ORDER BY id DESC LIMIT 1")
     assert waited == [(True,)]
 
@@ -157,7 +157,7 @@ def test_four_migrators_at_once_apply_each_revision_once(project: Project, empty
 
     assert [process.returncode for process in migrating] == [0] * 4, outputs
     assert applied(empty_database) == [(revision, "upgrade") for revision in (*HISTORY, "1111")]
-    assert runs(empty_database) == [("upgrade", "succeeded")] * 4
+    assert runs(empty_database) == [("upgrade", "succeeded")]
     assert empty_database.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
 
 

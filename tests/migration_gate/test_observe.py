@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from migration_gate.observe import BrokenStatement, LastRun, VersionTable, literal, quote
+from migration_gate.observe import BrokenStatement, LastRun, literal
 from migration_gate.status import State, judge
+from migration_gate.tables import VersionTable, quote
 from tests.databases import Database
 from tests.migration_gate.readers import Read, through_asyncpg, through_psycopg
 from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, succeed, tables
@@ -71,10 +73,8 @@ async def test_tables_of_another_schema_and_of_an_extension_are_not_ours(empty_d
     empty_database.execute("CREATE SCHEMA elsewhere CREATE TABLE theirs (id int)")
     empty_database.execute("CREATE TABLE extended (id int)")
     empty_database.execute("CREATE VIEW seen AS SELECT 1 AS one")
-    admin = Database(empty_database.name, "", "", empty_database.admin_url)
-    admin.execute("CREATE EXTENSION plpgsql_stand_in") if False else admin.execute(
-        "ALTER EXTENSION plpgsql ADD TABLE extended"
-    )
+    with psycopg.connect(empty_database.admin_url) as admin:
+        admin.execute("ALTER EXTENSION plpgsql ADD TABLE extended")
 
     observed = await read(empty_database.app_url, None, {})
 

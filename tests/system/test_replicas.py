@@ -30,8 +30,10 @@ def test_eight_replicas_that_start_at_once_all_serve_and_each_migration_runs_onc
     applied = empty_database.execute("SELECT revision, action FROM migration_gate_revision ORDER BY id")
     code = read_lock(ROOT / "alembic" / LOCK_NAME)
     assert applied == [(revision, "upgrade") for revision in code.revisions]
-    failed = empty_database.execute("SELECT command, error FROM migration_gate_run WHERE result <> 'succeeded'")
-    assert failed == []
+    # One run did it all; the others found nothing left to do.
+    while (runs := empty_database.execute("SELECT result FROM migration_gate_run")) == [("running",)]:
+        time.sleep(0.02)
+    assert runs == [("succeeded",)]
 
 
 def test_a_killed_server_loses_no_task_that_it_acknowledged(migrated_database: Database, serve: Serve) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -44,6 +44,12 @@ def _session(library: Database) -> list[tuple[object, ...]]:
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'migration-gate watcher'"
         " AND datname = current_database()"
     )
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  the other side is another process
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -101,7 +107,7 @@ async def test_an_unknown_database_is_named_as_such(library: Database) -> None:
 
 
 async def test_a_role_that_may_not_connect_is_named_as_such(library: Database) -> None:
-    library.execute(f"REVOKE CONNECT ON DATABASE {library.name} FROM taskmanager_app")
+    library.execute(f"REVOKE CONNECT ON DATABASE {library.name} FROM PUBLIC")
 
     fault = await _unreachable(library.app_url)
 
@@ -141,10 +147,10 @@ async def test_a_lock_on_the_version_table_is_a_moment_without_an_answer(
 async def test_it_connects_anew_after_its_session_was_ended(library: Database, probe: AsyncpgProbe) -> None:
     await probe()
     before = _session(library)
-    library.execute("SELECT pg_terminate_backend(%s)", before[0][0])
+    with psycopg.connect(library.admin_url) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", before[0])
 
     with pytest.raises(DatabaseUnreachable) as error:
-        await probe()
         await probe()
 
     assert error.value.transient
@@ -163,8 +169,7 @@ async def test_one_session_is_kept_over_many_observations_and_closed_at_the_end(
 
     assert _session(library) == first
     await probe.close()
-    while _session(library):
-        await asyncio.sleep(0.01)
+    await _until(lambda: not _session(library))
 
 
 async def test_its_session_can_write_nothing(library: Database, probe: AsyncpgProbe) -> None:
@@ -219,15 +224,14 @@ async def test_a_cancelled_observation_leaves_no_session_behind(library: Databas
     with psycopg.connect(library.migrator_url) as migrating:
         migrating.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
         observing = asyncio.create_task(probe())
-        while not library.execute(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND application_name = 'migration-gate watcher' AND datname = current_database()"
-        ):
-            await asyncio.sleep(0.01)
+        await _until(
+            lambda: library.execute(
+                "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'alembic_version'::regclass"
+            )
+        )
         observing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await observing
 
-    while _session(library):
-        await asyncio.sleep(0.01)
+    await _until(lambda: not _session(library))
     assert (await probe()).revisions == ("f00d",)

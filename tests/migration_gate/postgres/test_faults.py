@@ -83,6 +83,15 @@ def test_an_unknown_database_does_not_pass_by_itself(empty_database: Database) -
     assert "does not exist" in fault.message
 
 
+def test_a_login_without_the_right_to_connect_does_not_pass_by_itself(empty_database: Database) -> None:
+    empty_database.execute(f"REVOKE CONNECT ON DATABASE {empty_database.name} FROM PUBLIC")
+
+    fault = describe_connect(_refused(empty_database.app_url))
+
+    assert not fault.transient
+    assert "permission denied for database" in fault.message
+
+
 def test_a_port_where_nothing_listens_may_pass() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -90,7 +99,7 @@ def test_a_port_where_nothing_listens_may_pass() -> None:
         fault = describe_connect(_refused(url))
 
     assert fault.transient
-    assert "refused" in fault.message
+    assert "Connection refused" in fault.message
 
 
 @pytest.mark.parametrize(

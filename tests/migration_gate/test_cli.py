@@ -1,0 +1,245 @@
+"""`migration-gate` as people and pipelines run it: what it prints and with which status it exits."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Database
+from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, applied, succeed, tables, until
+
+IMPATIENT_ENV = """\
+from migration_gate.environment import run
+from models import metadata
+run(metadata, database_deadline_s=0)
+"""
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of this test's own at which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def _wrong_password(database: Database) -> str:
+    before, after = database.migrator_url.rsplit(":", 2)[0], database.migrator_url.split("@", 1)[1]
+    return f"{before}:wr0ng@{after}"
+
+
+def test_status_of_a_database_without_migrations_exits_3_and_changes_nothing(
+    project: Project, empty_database: Database
+) -> None:
+    done = project.gate("status")
+
+    assert done.returncode == 3
+    assert done.stdout.startswith("never_migrated: no traffic\n")
+    assert f"not applied: {', '.join(HISTORY)}" in done.stdout
+    assert "Solution:  alembic upgrade head" in done.stdout
+    assert done.stderr == ""
+    assert tables(empty_database) == set()
+
+
+def test_status_of_a_current_database_exits_0(project: Project) -> None:
+    succeed(project.alembic("upgrade", "head"))
+
+    done = project.gate("status")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("current: traffic may flow\n")
+    assert done.stderr == ""
+
+
+def test_status_as_json_is_one_document_on_stdout(project: Project) -> None:
+    succeed(project.alembic("upgrade", SHELF))
+
+    done = project.gate("status", "--json")
+
+    document = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert document["state"] == "behind"
+    assert document["servable"] is False
+    assert document["database_revisions"] == [SHELF]
+    assert document["code_heads"] == [TITLE_INDEX]
+    assert document["missing"] == [BOOK, TITLE_INDEX]
+    assert document["solution"] == "alembic upgrade head"
+
+
+def test_status_of_a_database_ahead_exits_0_with_the_warning_in_its_words(project: Project) -> None:
+    newer = project.sql("1111", TITLE_INDEX, "SELECT 1")
+    succeed(project.alembic("upgrade", "head"))
+    newer.unlink()
+
+    done = project.gate("status")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("ahead_compatible: traffic may flow\n")
+    assert "Caused by: A newer release" in done.stdout
+
+
+def test_status_of_an_unreachable_database_is_a_verdict_too(project: Project, silent_port: int) -> None:
+    project.write_env(IMPATIENT_ENV)
+
+    done = project.gate("status", "--json", MIGRATION_DATABASE_URL=f"postgresql://r:s3cret@127.0.0.1:{silent_port}/l")
+
+    document = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert document["state"] == "unreachable"
+    assert "Connection refused" in document["evidence"]
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_upgrade_applies_proves_and_prints_the_verdict(project: Project, empty_database: Database) -> None:
+    done = project.gate("upgrade", "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["state"] == "current"
+    assert "migration run succeeded" in done.stderr
+    assert applied(empty_database) == [(revision, "upgrade") for revision in HISTORY]
+
+
+def test_upgrade_of_a_current_database_starts_no_run(project: Project, empty_database: Database) -> None:
+    succeed(project.gate("upgrade"))
+    succeed(project.gate("upgrade"))
+
+    assert empty_database.execute("SELECT count(*) FROM migration_gate_run") == [(1,)]
+
+
+def test_upgrade_brings_every_branch_to_its_head(project: Project, empty_database: Database) -> None:
+    project.sql("left", TITLE_INDEX, "SELECT 1")
+    project.sql("right", TITLE_INDEX, "SELECT 1")
+
+    succeed(project.gate("upgrade"))
+
+    assert empty_database.execute("SELECT version_num FROM alembic_version ORDER BY 1") == [("left",), ("right",)]
+    assert project.gate("status").returncode == 0
+
+
+def test_upgrade_exits_75_where_nobody_listens_yet(project: Project, silent_port: int) -> None:
+    project.write_env(IMPATIENT_ENV)
+
+    done = project.gate("upgrade", MIGRATION_DATABASE_URL=f"postgresql://r:s3cret@127.0.0.1:{silent_port}/library")
+
+    assert done.returncode == 75
+    assert f"postgresql://r:***@127.0.0.1:{silent_port}/library: " in done.stderr
+    assert "Connection refused" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_upgrade_exits_69_where_trying_again_changes_nothing(project: Project, empty_database: Database) -> None:
+    wrong_password = project.gate("upgrade", MIGRATION_DATABASE_URL=_wrong_password(empty_database))
+    no_database = project.gate("upgrade", MIGRATION_DATABASE_URL=empty_database.migrator_url + "_of_others")
+
+    assert wrong_password.returncode == no_database.returncode == 69
+    assert "password authentication failed" in wrong_password.stderr
+    assert "wr0ng" not in wrong_password.stderr
+    assert "does not exist" in no_database.stderr
+
+
+def test_upgrade_exits_1_where_a_migration_fails(project: Project) -> None:
+    project.sql("1bad", TITLE_INDEX, "SELECT no_such_column")
+
+    done = project.gate("upgrade")
+
+    assert done.returncode == 1
+    assert 'column "no_such_column" does not exist (SQLSTATE 42703)' in done.stderr
+    assert "The statement: SELECT no_such_column" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_upgrade_exits_1_where_the_files_form_no_graph(project: Project, empty_database: Database) -> None:
+    project.sql("d00d", "r3_typo", "SELECT 1")
+
+    done = project.gate("upgrade")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("migration-gate: The migration files do not form a graph: ")
+    assert "Traceback" not in done.stderr
+    assert tables(empty_database) == set()
+
+
+def test_wait_returns_once_somebody_else_has_migrated(project: Project, empty_database: Database) -> None:
+    with project.running("migration_gate", "wait", "--timeout", "60", "--json") as waiting:
+        succeed(project.alembic("upgrade", BOOK))
+        assert waiting.poll() is None
+        succeed(project.alembic("upgrade", "head"))
+        assert waiting.wait(timeout=60) == 0
+        assert waiting.stdout is not None
+        assert json.loads(waiting.stdout.read())["state"] == "current"
+
+
+def test_wait_exits_3_with_the_last_verdict_when_its_time_is_over(project: Project) -> None:
+    done = project.gate("wait", "--timeout", "0")
+
+    assert done.returncode == 3
+    assert done.stdout.startswith("never_migrated: no traffic")
+
+
+def test_wait_outlasts_a_database_that_is_not_there_yet(project: Project, empty_database: Database) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    project.write_env(IMPATIENT_ENV.replace("run(metadata", "open('asked', 'a').write('x')\nrun(metadata"))
+    url = empty_database.migrator_url
+    admin = Database("postgres", "", "", empty_database.admin_url.rsplit("/", 1)[0] + "/postgres")
+    admin.execute(f"ALTER DATABASE {empty_database.name} RENAME TO {empty_database.name}_away")
+
+    try:
+        with project.running("migration_gate", "wait", "--timeout", "60", MIGRATION_DATABASE_URL=url) as waiting:
+            asked = project.folder / "asked"
+            until(lambda: asked.exists() and len(asked.read_text()) >= 2)
+            admin.execute(f"ALTER DATABASE {empty_database.name}_away RENAME TO {empty_database.name}")
+            assert waiting.wait(timeout=60) == 0
+    finally:
+        admin.execute(f"DROP DATABASE IF EXISTS {empty_database.name}_away WITH (FORCE)")
+
+
+@pytest.mark.parametrize("verb", ["status", "upgrade", "wait"])
+def test_without_an_address_every_verb_exits_1_and_tells_what_to_set(project: Project, verb: str) -> None:
+    done = project.gate(verb, MIGRATION_DATABASE_URL="")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("migration-gate: No database is named.")
+    assert "export DATABASE_URL=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("migrate",), ("status", "--yaml"), ("wait", "--timeout", "soon"), ("--config", "no.ini", "status")],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_exits_2(project: Project, arguments: tuple[str, ...]) -> None:
+    done = project.gate(*arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: migration-gate")
+    assert done.stdout == ""
+
+
+def test_a_configuration_that_is_not_there_is_named(project: Project) -> None:
+    done = project.gate("--config", "no.ini", "status")
+
+    assert "there is no no.ini here; name Alembic's configuration with --config" in done.stderr
+
+
+def test_a_configuration_elsewhere_can_be_named(project: Project, tmp_path: Path) -> None:
+    done = project.gate("--config", str(project.folder / "alembic.ini"), "lock")
+
+    assert done.returncode == 0
+    assert done.stdout == f"wrote {project.lock}\n"
+
+
+def test_help_shows_examples_and_every_verb(project: Project) -> None:
+    text = succeed(project.gate("--help"))
+
+    for example in ("status --json", "upgrade", "wait --timeout 60", "lock --check"):
+        assert f"  migration-gate {example}" in text
+    assert "MIGRATION_DATABASE_URL, else DATABASE_URL, else sqlalchemy.url" in text
+
+
+@pytest.mark.parametrize("verb", ["status", "wait", "upgrade", "lock"])
+def test_every_verb_has_help_of_its_own(project: Project, verb: str) -> None:
+    assert succeed(project.gate(verb, "--help")).startswith(f"usage: migration-gate {verb}")

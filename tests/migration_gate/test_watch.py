@@ -1,0 +1,162 @@
+"""Keeping a verdict fresh while the database comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from migration_gate.observe import LastRun
+from migration_gate.status import SchemaStatus, State
+from migration_gate.watch import Watcher
+from tests.migration_gate.scripted import AHEAD, AWAY, BEHIND, CURRENT, ScriptedProbe, watching
+from tests.migration_gate.verdict_cases import LINE, database
+
+
+def test_before_the_first_answer_there_is_no_traffic_and_a_reason() -> None:
+    verdict = watching(CURRENT).verdict
+
+    assert verdict.status.state is State.UNREACHABLE
+    assert not verdict.servable
+    assert not verdict.reachable
+    assert verdict.fault == "not checked yet"
+    assert verdict.checked_at is None
+
+
+async def test_an_answer_is_judged() -> None:
+    verdict = await watching(database("0abc", last_run=LastRun("upgrade", "succeeded", None))).check()
+
+    assert verdict.status.state is State.CURRENT
+    assert verdict.servable
+    assert verdict.reachable
+    assert verdict.checked_at is not None
+    assert verdict.last_run == LastRun("upgrade", "succeeded", None)
+
+
+async def test_a_servable_verdict_is_kept_while_the_database_is_away_and_marked_so() -> None:
+    watcher = watching(CURRENT, AWAY)
+    first = await watcher.check()
+
+    for _ in range(3):
+        kept = await watcher.check()
+
+    assert kept.status is first.status
+    assert kept.servable
+    assert not kept.reachable
+    assert kept.fault == "nothing listens"
+    assert kept.checked_at == first.checked_at
+
+
+async def test_a_database_that_was_never_servable_and_goes_away_is_unreachable() -> None:
+    watcher = watching(BEHIND, AWAY)
+    assert (await watcher.check()).status.state is State.BEHIND
+
+    verdict = await watcher.check()
+
+    assert verdict.status.state is State.UNREACHABLE
+    assert not verdict.servable
+    assert verdict.status.evidence == "nothing listens"
+
+
+async def test_a_database_that_stopped_being_servable_gets_no_traffic_while_it_is_away() -> None:
+    watcher = watching(CURRENT, BEHIND, AWAY)
+
+    assert [(await watcher.check()).servable for _ in range(3)] == [True, False, False]
+
+
+async def test_a_database_that_comes_back_is_judged_anew() -> None:
+    watcher = watching(CURRENT, AWAY, BEHIND)
+
+    states = [(await watcher.check()).status.state for _ in range(3)]
+
+    assert states == [State.CURRENT, State.CURRENT, State.BEHIND]
+    assert watcher.verdict.reachable
+
+
+async def test_listeners_hear_each_change_once() -> None:
+    watcher = watching(AWAY, BEHIND, BEHIND, CURRENT, CURRENT, AWAY, CURRENT, AHEAD)
+    heard: list[SchemaStatus] = []
+    also: list[SchemaStatus] = []
+    watcher.on_change(heard.append)
+    watcher.on_change(also.append)
+
+    for _ in range(8):
+        await watcher.check()
+
+    assert [status.state for status in heard] == [
+        State.UNREACHABLE,
+        State.BEHIND,
+        State.CURRENT,
+        State.AHEAD_COMPATIBLE,
+    ]
+    assert also == heard
+
+
+async def test_a_change_is_logged_with_its_code_and_solution(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    watcher = watching(BEHIND, BEHIND, CURRENT, AWAY, AWAY, CURRENT)
+
+    for _ in range(6):
+        await watcher.check()
+
+    said = [(record.levelname, record.getMessage().split(":")[0]) for record in caplog.records]
+    assert said == [
+        ("WARNING", "schema is behind"),
+        ("INFO", "schema is current"),
+        ("WARNING", "schema check failed"),
+        ("INFO", "schema check answers again"),
+    ]
+    assert caplog.records[0].__dict__["code"] == "behind"
+    assert caplog.records[0].__dict__["solution"] == "alembic upgrade head"
+
+
+async def _run_until(watcher: Watcher, probe: ScriptedProbe, asked: int) -> None:
+    running = asyncio.create_task(watcher.run())
+    async with asyncio.timeout(20):
+        while probe.asked < asked:
+            await watcher.next_check()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+@pytest.mark.parametrize(
+    "script", [(AWAY,), (BEHIND,), (CURRENT, AWAY)], ids=["unreachable", "behind", "servable and away"]
+)
+async def test_it_hurries_while_somebody_waits_for_the_end_of_it(script: tuple[object, ...]) -> None:
+    probe = ScriptedProbe(*script)  # type: ignore[arg-type]
+    # The unhurried pause would outlast the test.
+    watcher = Watcher(LINE, probe, interval_s=3600 if script[0] is not CURRENT else 0, hurried_interval_s=0)
+
+    await _run_until(watcher, probe, asked=10)
+
+    assert probe.asked >= 10
+
+
+async def test_it_takes_its_time_while_all_is_well() -> None:
+    probe = ScriptedProbe(BEHIND, CURRENT)
+    watcher = Watcher(LINE, probe, interval_s=3600, hurried_interval_s=0)
+    running = asyncio.create_task(watcher.run())
+    await watcher.first_answer()
+    while not watcher.verdict.servable:
+        await watcher.next_check()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watcher.next_check(), 0.2)
+    running.cancel()
+
+    assert probe.asked == 2
+
+
+async def test_the_first_answer_is_waited_for_over_failures() -> None:
+    probe = ScriptedProbe(AWAY, AWAY, BEHIND)
+    watcher = Watcher(LINE, probe, interval_s=3600, hurried_interval_s=0)
+    running = asyncio.create_task(watcher.run())
+
+    async with asyncio.timeout(20):
+        verdict = await watcher.first_answer()
+    running.cancel()
+
+    assert verdict.status.state is State.BEHIND
+    assert probe.asked >= 3
