@@ -1,16 +1,4 @@
-"""`migration-gate`: the verdict, an upgrade, and the revisions lock, from the command line.
-
-Exit status, the same for every verb:
-
-    0   the schema is servable (status, wait), at the code's heads (upgrade), up to date (lock --check)
-    1   an error that the message names
-    2   the command line is wrong
-    3   the schema is not servable or the database cannot be reached (status, wait),
-        or an upgrade was refused and nothing was touched
-    4   Alembic reported success and a new connection does not see it
-    69  upgrade: the database cannot be reached, and trying again changes nothing
-    75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
-"""
+"""`migration-gate`: the verdict, an upgrade, and the revisions lock, from the command line."""
 
 from __future__ import annotations
 
@@ -24,10 +12,8 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
 
-from migration_gate import revisions_lock
-from migration_gate.environment import named
+from migration_gate import __version__, revisions_lock
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
 from migration_gate.status import SchemaStatus, unreachable
 from migration_gate.text import as_text
@@ -44,6 +30,18 @@ examples:
   migration-gate lock --check               fail where revisions.lock is out of date (for a pipeline)
 
 The database is MIGRATION_DATABASE_URL, else DATABASE_URL, else sqlalchemy.url in the configuration.
+"""
+
+_EXIT_STATUS = """
+exit status:
+  0   the schema is servable (status, wait), at the code's heads (upgrade), up to date (lock --check)
+  1   an error that the message names
+  2   the command line is wrong
+  3   the schema is not servable or the database cannot be reached (status, wait),
+      or an upgrade was refused and nothing was touched
+  4   Alembic reported success and a new connection does not see it
+  69  upgrade: the database cannot be reached, and trying again changes nothing
+  75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
 """
 
 
@@ -65,20 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"migration-gate: Alembic says: {error}", file=sys.stderr)
         return 1
-    except DBAPIError as error:
-        print(f"migration-gate: PostgreSQL refused a statement of a migration: {named(error)}", file=sys.stderr)
-        print(f"  The statement: {' '.join(str(error.statement).split())}", file=sys.stderr)
-        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="migration-gate",
         description="Keep an Alembic project's code and its PostgreSQL schema in agreement.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES + _EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-c", "--config", default="alembic.ini", help="Alembic's configuration (default: %(default)s)")
+    parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     status = verbs.add_parser("status", help="the verdict on the database")
@@ -131,7 +126,7 @@ def _verdict(config: Config) -> SchemaStatus:
     try:
         return schema_status(config)
     except DatabaseUnreachable as fault:
-        return unreachable(revisions_lock.expected_from_scripts(config), fault.message)
+        return unreachable(revisions_lock.expected_from_scripts(config), fault.message, fault.solution)
 
 
 def _report(status: SchemaStatus, *, as_json: bool) -> int:

@@ -9,8 +9,8 @@ from typing import cast
 
 from alembic.config import Config
 from sqlalchemy import create_engine, pool
-from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
 from migration_gate.ledger import migrator_name
@@ -34,9 +34,9 @@ def connect(engine: Engine, deadline_s: float) -> Connection:
     while True:
         try:
             connection = engine.connect()
-            connection.rollback()
+            _look_after_client(connection)
             return connection
-        except OperationalError as error:
+        except DBAPIError as error:
             fault = describe_connect(error.orig or error)
             if not fault.transient or time.monotonic() - started >= deadline_s:
                 raise DatabaseUnreachable(
@@ -52,19 +52,22 @@ def connect(engine: Engine, deadline_s: float) -> Connection:
 
 def engine_for(address: str) -> Engine:
     """An engine whose every connection is a session of its own, named after this process."""
-    asked = make_url(address).normalized_query.get("options", ())
     return create_engine(
         address,
         # A pool would keep the session, and with it the lock, after the connection is closed.
         poolclass=pool.NullPool,
         hide_parameters=True,
-        connect_args={
-            "application_name": migrator_name(),
-            "connect_timeout": 5,
-            # The server looks after a killed migrator's statement within a second, and frees its locks.
-            "options": " ".join((*asked, "-c client_connection_check_interval=1000")),
-        },
+        connect_args={"application_name": migrator_name(), "connect_timeout": 5},
     )
+
+
+def _look_after_client(connection: Connection) -> None:
+    """Let the server notice within a second that a migrator was killed, end its statement and free its locks."""
+    try:
+        connection.exec_driver_sql("SET client_connection_check_interval = 1000")
+        connection.commit()
+    except DBAPIError:  # a server on a platform that cannot tell
+        connection.rollback()
 
 
 def address_of(config: Config, url: str | None) -> str:

@@ -27,10 +27,12 @@ from sqlalchemy.exc import DBAPIError
 
 from migration_gate import ledger, lock, proof
 from migration_gate.connection import address_of, connect, engine_for, observe
-from migration_gate.errors import MigrationGateError, UpgradeRefused
+from migration_gate.errors import MigrationGateError, StatementRefused, UpgradeRefused
 from migration_gate.expected import Expected
+from migration_gate.postgres.faults import primary_message
+from migration_gate.postgres.url import masked_url
 from migration_gate.revisions_lock import expected_from_scripts
-from migration_gate.status import SchemaStatus, State, judge
+from migration_gate.status import SchemaStatus, judge
 from migration_gate.tables import LEDGER_TABLES, VersionTable
 from migration_gate.timeouts import bound_lock_waits
 
@@ -38,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LOCK_DEADLINE_S = 600.0
 DEFAULT_DATABASE_DEADLINE_S = 30.0
+
+# In `Config.attributes`: overrides how long to wait for the database, in seconds.
+DATABASE_DEADLINE_ATTRIBUTE = "migration_gate.database_deadline_s"
 
 
 class Command(Enum):
@@ -68,7 +73,8 @@ def run(
     database_deadline_s: how long to wait for a server that does not accept sessions yet.
     lock_timeout: how long one statement inside a transaction may wait for a table (PostgreSQL's
         notation); whoever waits longer holds up everybody that comes after.
-    configure_options: whatever `context.configure` takes.
+    configure_options: what `context.configure` takes, but for what is set here: the connection, `url`,
+        `literal_binds`, and `transaction_per_migration`, without which neither failures nor autocommit blocks work.
 
     Raises
     ------
@@ -79,6 +85,10 @@ def run(
         _run(target_metadata, url, lock_deadline_s, database_deadline_s, lock_timeout, configure_options)
     except MigrationGateError as error:
         raise CommandError(str(error)) from error
+    except DBAPIError as error:
+        statement = " ".join(str(error.statement).split())
+        refused = StatementRefused(f"PostgreSQL refused a statement: {named(error)}\n  The statement: {statement}")
+        raise CommandError(str(refused)) from refused
 
 
 def _run(
@@ -108,7 +118,7 @@ def _run(
     )
     engine = engine_for(address)
     try:
-        with connect(engine, database_deadline_s) as connection:
+        with connect(engine, _database_deadline(database_deadline_s)) as connection:
             claims = _configure(connection, table, options)
             migration = context.get_context()
             command = command_of(migration)
@@ -119,6 +129,15 @@ def _run(
                 _migrate(engine, connection, migration, command, table, lock_deadline_s, claims)
     finally:
         engine.dispose()
+
+
+def _database_deadline(asked: float) -> float:
+    """Who only asks wants the answer now: `alembic current`, say, or `upgrade.schema_status`."""
+    command = getattr(context.config.cmd_opts, "cmd", None)  # set by Alembic's command line
+    if command is not None and command[0].__name__ not in {"upgrade", "downgrade", "stamp"}:
+        return 0.0
+    deadline: float = context.config.attributes.get(DATABASE_DEADLINE_ATTRIBUTE, asked)
+    return deadline
 
 
 def command_of(migration: MigrationContext) -> Command:
@@ -190,18 +209,24 @@ def _migrate(
     proof.note_transactions(connection)
     # Only inside the lock does the state stand still: somebody may have migrated while we waited.
     if command is not Command.STAMP:
-        status = _refuse_what_must_not_be_touched(connection, table)
-        if command is Command.UPGRADE and status.state is State.CURRENT:
-            # One of many replicas did the work while this one waited: that is no run of its own.
-            logger.info("nothing to migrate: database is at %s", ", ".join(status.database_revisions))
-            lock.release(connection, table)
-            return
+        _refuse_what_must_not_be_touched(connection, table)
     had_version_table = observe(connection, table).has_version_table
     ledger.ensure_tables(connection, table)
+    ledger.settle_abandoned_runs(connection, table)
+    # Here a target that does not exist is told, before any run of it is recorded.
+    heads = () if migration.opts.get("purge") else migration.get_current_heads()
+    steps = list(migration.opts["fn"](heads, migration))
+    if not steps and command is not Command.STAMP:
+        # One of many replicas did the work while this one waited: that is no run of its own.
+        connection.commit()
+        logger.info("nothing to migrate: database is at %s", ", ".join(heads) or "no revision")
+        return
     run_id = ledger.begin_run(connection, table, command.value, waited_s)
     connection.commit()
     started = time.monotonic()
-    logger.info("migration run begins: %s", command.value, extra={"run": run_id, "lock_wait_s": round(waited_s, 3)})
+    where = masked_url(engine.url.render_as_string())
+    fields = {"run": run_id, "lock_wait_s": round(waited_s, 3)}
+    logger.info("migration run begins: %s on %s", command.value, where, extra=fields)
     try:
         with context.begin_transaction():
             context.run_migrations()
@@ -216,7 +241,6 @@ def _migrate(
         _end_run(engine, table, run_id, named(error))
         raise
     proof.prove(engine, table, applied, run_id)
-    lock.release(connection, table)
     logger.info(
         "migration run succeeded: database is at %s",
         ", ".join(applied) or "no revision",
@@ -224,15 +248,14 @@ def _migrate(
     )
 
 
-def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> SchemaStatus:
+def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> None:
     status = database_status(connection, table, expected_from_scripts(context.config))
     connection.rollback()
-    if not status.upgradable and status.state is not State.STATEMENT_BROKEN:
+    if not status.upgradable:
         raise UpgradeRefused(
             f"Nothing was touched, the schema's state is {status.state}: {status.evidence}. {status.cause}",
             solution=status.solution,
         )
-    return status
 
 
 def _end_run(engine: Engine, table: VersionTable, run_id: int, error: str) -> None:
@@ -256,9 +279,5 @@ def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
 
 
 def named(error: BaseException) -> str:
-    """The error's kind and PostgreSQL's primary message; its DETAIL may hold values out of the data."""
-    original = getattr(error, "orig", None) or error
-    diagnosis = getattr(original, "diag", None)
-    if diagnosis is not None and diagnosis.message_primary:
-        return f"{diagnosis.message_primary} (SQLSTATE {diagnosis.sqlstate})"
-    return type(original).__name__
+    """What the ledger and the command line say of a failure: no value out of the data."""
+    return primary_message(error) or type(error).__name__

@@ -4,6 +4,7 @@
     ├── RevisionsLockError    revisions.lock is missing, damaged or out of date
     ├── DatabaseUnreachable   no session could be had; `transient` tells whether waiting may help
     ├── UpgradeRefused        the verdict forbids touching this database
+    ├── StatementRefused      PostgreSQL refused a statement of a migration
     ├── LockNotAcquired       another migrator held the lock until the deadline
     └── ProofFailed           Alembic reported success and a new connection sees something else
 
@@ -59,6 +60,10 @@ class UpgradeRefused(MigrationGateError):
     """The verdict on this database forbids an upgrade; nothing was touched."""
 
     exit_code = 3
+
+
+class StatementRefused(MigrationGateError):
+    """PostgreSQL refused a statement of a migration, and that revision was rolled back."""
 
 
 class LockNotAcquired(MigrationGateError):

@@ -47,9 +47,12 @@ class Expected:
     def parents(self) -> Mapping[str, tuple[str, ...]]:
         return {revision.id: revision.parents for revision in self.revisions.values()}
 
-    def missing_from(self, applied: Iterable[str]) -> tuple[str, ...]:
-        """The revisions that lead from `applied` to the heads, in the order they would be applied."""
-        done = lineage(applied, self.parents)
+    def missing_from(self, applied: Iterable[str], parents: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """The revisions that lead from `applied` to the heads, in the order they would be applied.
+
+        `parents` may know more than this code does: what `applied` descends from is there already.
+        """
+        done = lineage(applied, parents)
         wanted = lineage(self.heads, self.parents)
         return tuple(id_ for id_ in self.revisions if id_ in wanted and id_ not in done)
 

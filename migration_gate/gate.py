@@ -22,6 +22,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 RETRY_AFTER_S = 2
 
+# Of the registry of WebSocket close codes.
+TRY_AGAIN_LATER = 1013
+
 TITLES = {
     State.NEVER_MIGRATED: "The database was never migrated",
     State.UNVERSIONED: "The database records no revision",
@@ -83,10 +86,13 @@ class SchemaGate:
         if (
             not self._enforced
             or self._watcher.verdict.servable
-            or scope["type"] != "http"
+            or scope["type"] == "lifespan"
             or scope["path"] in self._open_paths
         ):
             await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
         else:
             await self._refuse(scope, send)
 

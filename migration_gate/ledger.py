@@ -41,7 +41,7 @@ def ensure_tables(connection: Connection, table: VersionTable) -> None:
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             revision text NOT NULL,
             parents text[] NOT NULL,
-            action text NOT NULL CHECK (action IN ('upgrade', 'downgrade', 'stamp')),
+            action text NOT NULL CHECK (action IN ('upgrade', 'downgrade', 'stamp', 'unstamp')),
             checksum text,
             applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
             applied_by text NOT NULL
@@ -69,26 +69,27 @@ def keep_for_owner(connection: Connection, tables: Iterable[str]) -> None:
     """
     for table in tables:
         grantees = connection.exec_driver_sql(
-            """SELECT DISTINCT coalesce(quote_ident(r.rolname), 'PUBLIC')
+            """SELECT coalesce(quote_ident(r.rolname), 'PUBLIC'), bool_or(a.privilege_type = 'SELECT')
                FROM pg_class c CROSS JOIN aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
-               WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'""",
+               WHERE c.oid = to_regclass(%s) AND a.grantee <> c.relowner GROUP BY 1""",
             (table,),
-        ).scalars()
-        for grantee in grantees.all():
-            connection.exec_driver_sql(
-                f"REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {table} FROM {grantee}"
-            )
+        )
+        for grantee, may_read in grantees.all():
+            connection.exec_driver_sql(f"REVOKE ALL ON {table} FROM {grantee}")
+            if may_read:
+                connection.exec_driver_sql(f"GRANT SELECT ON {table} TO {grantee}")
 
 
-def begin_run(connection: Connection, table: VersionTable, command: str, lock_wait_s: float) -> int:
-    """Record that a run begins and return its id. The caller commits at once.
-
-    The caller holds the lock, so a run still marked as running was killed: it is completed as failed here.
-    """
+def settle_abandoned_runs(connection: Connection, table: VersionTable) -> None:
+    """Complete runs whose migrator was killed. The caller holds the lock, so a run still marked as running was."""
     connection.exec_driver_sql(
         f"UPDATE {table.beside(RUN_TABLE)} SET result = 'failed', ended_at = clock_timestamp(),"
         " error = 'the migrator disappeared before the run ended' WHERE result = 'running'"
     )
+
+
+def begin_run(connection: Connection, table: VersionTable, command: str, lock_wait_s: float) -> int:
+    """Record that a run begins and return its id. The caller commits at once."""
     row: int = connection.exec_driver_sql(
         f"INSERT INTO {table.beside(RUN_TABLE)} (command, lock_wait, started_by)"
         " VALUES (%s, make_interval(secs => %s), %s) RETURNING id",
@@ -105,12 +106,21 @@ def end_run(connection: Connection, table: VersionTable, run: int, error: str | 
     )
 
 
+# By whether the step stamps, and whether it goes up. Each row names the revision that comes or goes.
+_ACTIONS = {
+    (False, True): "upgrade",
+    (False, False): "downgrade",
+    (True, True): "stamp",
+    (True, False): "unstamp",
+}
+
+
 def record_revision(context: MigrationContext, step: MigrationInfo, table: VersionTable, expected: Expected) -> None:
     """Write a step's row inside the step's transaction."""
     connection = context.connection
     if connection is None:  # offline mode prints SQL for somebody else to run
         return
-    action = "stamp" if step.is_stamp else "upgrade" if step.is_upgrade else "downgrade"
+    action = _ACTIONS[step.is_stamp, step.is_upgrade]
     revisions: tuple[str, ...] = step.up_revision_ids
     for id_ in revisions:
         known = expected.revisions.get(id_)

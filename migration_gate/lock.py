@@ -61,8 +61,7 @@ def acquire(connection: Connection, table: VersionTable, deadline_s: float) -> f
     LockNotAcquired: somebody else held it until the deadline, or the session behind the connection changes
         from one transaction to the next (a pooler), so that no lock could be relied on.
     """
-    schema = table.schema or connection.exec_driver_sql("SELECT current_schema()").scalar_one() or ""
-    key = lock_key(schema, table.name)
+    key = lock_key(_schema_of(connection, table), table.name)
     started = time.monotonic()
     pause, reported = POLL_FIRST_S, started
     while True:
@@ -82,13 +81,6 @@ def acquire(connection: Connection, table: VersionTable, deadline_s: float) -> f
         pause = min(pause * 1.5, POLL_LONGEST_S)
 
 
-def release(connection: Connection, table: VersionTable) -> None:
-    """Give the lock back. A session that ends has given it back already."""
-    schema = table.schema or connection.exec_driver_sql("SELECT current_schema()").scalar_one() or ""
-    connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (lock_key(schema, table.name),))
-    connection.commit()
-
-
 def holder(connection: Connection, key: int) -> Holder | None:
     """Who holds the lock, or None where nobody does."""
     row = connection.exec_driver_sql(
@@ -102,6 +94,16 @@ def holder(connection: Connection, key: int) -> Holder | None:
     ).first()
     connection.commit()
     return Holder(*row) if row else None
+
+
+def _schema_of(connection: Connection, table: VersionTable) -> str:
+    """Where the version table is, or would be made: sessions with other search paths must meet in one lock."""
+    schema: str = connection.exec_driver_sql(
+        """SELECT coalesce((SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                            WHERE c.oid = to_regclass(%s)), %s, current_schema(), '')""",
+        (table.qualified, table.schema),
+    ).scalar_one()
+    return schema
 
 
 def _prove_ownership(connection: Connection, key: int) -> None:

@@ -12,12 +12,13 @@ psycopg in a command and a table of canned rows in a test all run the very same 
         except StopIteration as end:
             return end.value                      # an Observed
 
+`proof()` is another, for the application's own statements.
+
 Every statement is a read. None takes a lock stronger than ACCESS SHARE.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,11 +49,13 @@ class BrokenStatement:
 
 @dataclass(frozen=True)
 class LastRun:
-    """The newest run that the ledger knows; `result` is `running` until it ends."""
+    """The newest run that the ledger knows.
+
+    `result` is `running` until it ends; that of a killed migrator stays so until the next one begins.
+    """
 
     command: str
     result: str
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Observed:
     has_other_tables: bool
     revisions: tuple[str, ...] = ()
     lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    statements_proven: bool = False
     broken_statements: tuple[BrokenStatement, ...] = ()
     last_run: LastRun | None = None
 
@@ -79,12 +83,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def observation(version_table: VersionTable | None = None, statements: Mapping[str, str] | None = None) -> Observation:
-    """Yield the statements that read the schema's state, and return an `Observed`.
-
-    `statements` (name to SQL, with $1-style parameters) are proven as the role of the session: each is
-    prepared, which finds missing tables and columns, and explained, which finds missing privileges.
-    """
+def observation(version_table: VersionTable | None = None) -> Observation:
+    """Yield the statements that read the schema's state, and return an `Observed`, no statement proven."""
     table = version_table or VersionTable()
     database, role, exists, readable, ledger, others = (yield _facts(table))[0]
     revisions: tuple[str, ...] = ()
@@ -99,9 +99,8 @@ def observation(version_table: VersionTable | None = None, statements: Mapping[s
             f"{table.beside(REVISION_TABLE)} ORDER BY revision, id DESC"
         )
         lineage = {row[0]: tuple(row[1]) for row in rows}
-        rows = yield (f"SELECT command, result, error FROM {table.beside(RUN_TABLE)} ORDER BY id DESC LIMIT 1")
+        rows = yield f"SELECT command, result FROM {table.beside(RUN_TABLE)} ORDER BY id DESC LIMIT 1"
         last_run = LastRun(*rows[0]) if rows else None
-    broken = yield from _prove(statements or {})
     return Observed(
         database=database,
         role=role,
@@ -110,7 +109,6 @@ def observation(version_table: VersionTable | None = None, statements: Mapping[s
         has_other_tables=bool(others),
         revisions=revisions,
         lineage=lineage,
-        broken_statements=tuple(broken),
         last_run=last_run,
     )
 
@@ -146,32 +144,43 @@ def _readable(table: VersionTable, name: str) -> str:
     return f"coalesce(has_schema_privilege({schema}, 'USAGE') AND has_table_privilege({oid}, 'SELECT'), false)"
 
 
-def _prove(statements: Mapping[str, str]) -> Generator[str, Rows, list[BrokenStatement]]:
+def proof(statements: Mapping[str, str]) -> Generator[str, Rows, tuple[BrokenStatement, ...]]:
+    """Yield what proves `statements` (name to SQL, with $1-style parameters), and return the broken ones.
+
+    As the role of the session, each is prepared, which finds missing tables and columns, and explained, which
+    finds missing privileges. Nothing is executed. A fault that says nothing of the statement, such as a lock
+    timeout, goes on to the caller.
+    """
     broken = []
     for name, sql in statements.items():
-        arguments = ", ".join(["NULL"] * _parameter_count(sql))
         try:
             yield f"PREPARE migration_gate_proof AS {sql}"
         except SqlFault as fault:
             broken.append(_broken(name, fault))
             continue
         try:
-            yield f"EXPLAIN EXECUTE migration_gate_proof{f'({arguments})' if arguments else ''}"
+            yield from _explain()
         except SqlFault as fault:
+            yield _DEALLOCATE
             broken.append(_broken(name, fault))
-        yield "DEALLOCATE migration_gate_proof"
-    return broken
+        else:
+            yield _DEALLOCATE
+    return tuple(broken)
+
+
+_DEALLOCATE = "DEALLOCATE migration_gate_proof"
+
+
+def _explain() -> Generator[str, Rows, None]:
+    parameters = yield (
+        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'migration_gate_proof'"
+    )
+    nulls = ", ".join(["NULL"] * parameters[0][0])
+    yield f"EXPLAIN EXECUTE migration_gate_proof{f'({nulls})' if nulls else ''}"
 
 
 def _broken(name: str, fault: SqlFault) -> BrokenStatement:
-    """Only classes 42 (unknown object, no privilege) and 3F (no such schema) speak of the statement.
-
-    A lock timeout or a cancelled query says nothing about it, so that fault goes on to the caller.
-    """
+    """Only classes 42 (unknown object, no privilege) and 3F (no such schema) speak of the statement."""
     if fault.sqlstate[:2] not in {"42", "3F"}:
         raise fault
     return BrokenStatement(name, fault.sqlstate, fault.message)
-
-
-def _parameter_count(sql: str) -> int:
-    return max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)

@@ -19,7 +19,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from migration_gate.errors import RevisionsLockError
-from migration_gate.expected import LOCK_FORMAT, LOCK_NAME, REWRITE, Expected, Revision
+from migration_gate.expected import LOCK_FORMAT, LOCK_NAME, REWRITE, Expected, Revision, read_lock
 
 # alembic_version.version_num is VARCHAR(32): a longer id fails at the very end of its upgrade.
 LONGEST_REVISION_ID = 32
@@ -109,8 +109,29 @@ def write(config: Config) -> Path:
 def check(config: Config) -> None:
     """Raise RevisionsLockError where the lock does not say what the migration files say."""
     path = lock_path(config)
-    wanted = render(expected_from_scripts(config))
-    if not path.exists() or path.read_text(encoding="utf-8") != wanted:
+    expected = expected_from_scripts(config)
+    if path.exists() and path.read_text(encoding="utf-8") == render(expected):
+        return
+    if edited := _edited(path, expected):
         raise RevisionsLockError(
-            f"{path} does not say what the migration files say.", solution=f"{REWRITE}, then commit it"
+            f"{path} was written for another content of {', '.join(edited)}. Where a revision was applied already,"
+            " editing its file changes nothing there, and other databases will get something else.",
+            solution="restore the file (git checkout -- FILE) and write a new revision; only where it was never"
+            f" released: {REWRITE}",
         )
+    raise RevisionsLockError(
+        f"{path} does not say what the migration files say.", solution=f"{REWRITE}, then commit it"
+    )
+
+
+def _edited(path: Path, expected: Expected) -> list[str]:
+    """The files of revisions that the lock knows with another checksum."""
+    try:
+        locked = read_lock(path).revisions
+    except RevisionsLockError:
+        return []
+    return [
+        revision.file
+        for id_, revision in expected.revisions.items()
+        if id_ in locked and locked[id_].checksum != revision.checksum
+    ]

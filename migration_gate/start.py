@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from migration_gate.status import SchemaStatus, State
 from migration_gate.watch import Watcher
 
 logger = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class StartupMigration:
     ----------
     command: the child's argument vector; it exits as `migration-gate upgrade` does.
     environment: the child's environment.
-    directory: the child's working directory, where alembic.ini lies.
+    directory: the child's working directory.
     """
 
     def __init__(
@@ -61,8 +60,11 @@ class StartupMigration:
     async def run(self) -> None:
         """Migrate where it is needed. On cancellation the child is ended; PostgreSQL rolls its step back."""
         verdict = await self._watcher.first_answer()
-        if verdict.status.state not in {State.NEVER_MIGRATED, State.BEHIND}:
-            self.progress = Progress.NOT_NEEDED if _fits(verdict.status) else Progress.NOT_POSSIBLE
+        if not verdict.status.missing:
+            self.progress = Progress.NOT_NEEDED
+            return
+        if not verdict.status.upgradable:
+            self.progress = Progress.NOT_POSSIBLE
             return
         pause_s = 0.5
         while True:
@@ -108,7 +110,3 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         child.kill()
         await child.wait()
-
-
-def _fits(status: SchemaStatus) -> bool:
-    return status.state in {State.CURRENT, State.AHEAD_COMPATIBLE}

@@ -7,11 +7,11 @@ ledger supplies the edges that this code cannot know, those of revisions written
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from migration_gate.expected import Expected, lineage
-from migration_gate.observe import Observed
+from migration_gate.observe import BrokenStatement, Observed
 
 
 class State(StrEnum):
@@ -36,7 +36,7 @@ class Policy:
     upgrade: bool
 
 
-# The one table of what may happen in which state.
+# The one table of what may happen in which state. A statement that is known to be broken closes every state.
 POLICY = {
     State.NEVER_MIGRATED: Policy(traffic=False, upgrade=True),
     State.UNVERSIONED: Policy(traffic=True, upgrade=False),
@@ -45,7 +45,7 @@ POLICY = {
     State.AHEAD_COMPATIBLE: Policy(traffic=True, upgrade=False),
     State.DIVERGED: Policy(traffic=False, upgrade=False),
     State.STATEMENT_BROKEN: Policy(traffic=False, upgrade=False),
-    State.PRIVILEGES_MISSING: Policy(traffic=False, upgrade=True),
+    State.PRIVILEGES_MISSING: Policy(traffic=False, upgrade=False),
     State.UNREACHABLE: Policy(traffic=False, upgrade=False),
 }
 
@@ -54,8 +54,8 @@ POLICY = {
 class SchemaStatus:
     """A verdict with its evidence.
 
-    `missing` are the revisions that an upgrade would apply, in order; `unknown` those that the database
-    holds and this code does not know. `cause` and `solution` are sentences for people.
+    `missing` are the revisions that lead from the database to this code, in order; `unknown` those that the
+    database holds and this code does not know. `cause` and `solution` are sentences for people.
     """
 
     state: State
@@ -63,13 +63,15 @@ class SchemaStatus:
     database_revisions: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    statements_proven: bool = False
+    broken_statements: tuple[BrokenStatement, ...] = ()
     evidence: str = ""
     cause: str = ""
     solution: str = ""
 
     @property
     def servable(self) -> bool:
-        return POLICY[self.state].traffic
+        return POLICY[self.state].traffic and not self.broken_statements
 
     @property
     def upgradable(self) -> bool:
@@ -90,6 +92,8 @@ class SchemaStatus:
             "database_revisions": list(self.database_revisions),
             "missing": list(self.missing),
             "unknown": list(self.unknown),
+            "statements_proven": self.statements_proven,
+            "broken_statements": [asdict(statement) for statement in self.broken_statements],
             "evidence": self.evidence,
             "cause": self.cause,
             "solution": self.solution,
@@ -99,22 +103,25 @@ class SchemaStatus:
 def judge(expected: Expected, observed: Observed) -> SchemaStatus:
     """Compare what the code expects with what the database is. No input or output, no clock."""
     state = _state(expected, observed)
-    cause, solution = _explanation(state)
+    cause, solution = _EXPLANATIONS[state]
     return SchemaStatus(
         state=state,
         code_heads=expected.heads,
         database_revisions=observed.revisions,
-        missing=expected.missing_from(observed.revisions),
+        missing=expected.missing_from(observed.revisions, _parents(expected, observed)),
         unknown=tuple(id_ for id_ in observed.revisions if id_ not in expected.revisions),
+        statements_proven=observed.statements_proven,
+        broken_statements=observed.broken_statements,
         evidence=_evidence(state, expected, observed),
         cause=cause,
         solution=solution,
     )
 
 
-def unreachable(expected: Expected, evidence: str) -> SchemaStatus:
+def unreachable(expected: Expected, evidence: str, solution: str = "") -> SchemaStatus:
     """The verdict while no session on the database can be had."""
-    cause, solution = _explanation(State.UNREACHABLE)
+    cause, usual_solution = _EXPLANATIONS[State.UNREACHABLE]
+    solution = solution or usual_solution
     return SchemaStatus(State.UNREACHABLE, expected.heads, evidence=evidence, cause=cause, solution=solution)
 
 
@@ -122,7 +129,8 @@ def _state(expected: Expected, observed: Observed) -> State:
     if observed.has_version_table and not observed.version_table_readable:
         return State.PRIVILEGES_MISSING
     placed = _place(expected, observed)
-    if POLICY[placed].traffic and observed.broken_statements:
+    # Where no revision is recorded, that is the cause, and the broken statement its evidence.
+    if observed.broken_statements and placed in {State.CURRENT, State.AHEAD_COMPATIBLE}:
         return State.STATEMENT_BROKEN
     return placed
 
@@ -147,24 +155,25 @@ def _place(expected: Expected, observed: Observed) -> State:
     return State.DIVERGED
 
 
+def _parents(expected: Expected, observed: Observed) -> dict[str, tuple[str, ...]]:
+    """Every edge of the revision graph that is known: the ledger's, and over them the code's."""
+    return {**observed.lineage, **expected.parents}
+
+
 def _evidence(state: State, expected: Expected, observed: Observed) -> str:
     database = ", ".join(observed.revisions) or "no revision"
     code = ", ".join(expected.heads) or "no revision"
     where = f"database {observed.database!r} is at {database}, the code's head is {code}"
-    if state is State.STATEMENT_BROKEN:
+    if observed.broken_statements and (POLICY[state].traffic or state is State.STATEMENT_BROKEN):
         first = observed.broken_statements[0]
         others = len(observed.broken_statements) - 1
         more = f" (and {others} more)" if others else ""
-        return f"{where}; statement {first.name}: {first.message} (SQLSTATE {first.sqlstate}){more}"
+        where += f"; statement {first.name}: {first.message} (SQLSTATE {first.sqlstate}){more}"
     if state is State.PRIVILEGES_MISSING:
         return f"role {observed.role!r} may not read the version table of database {observed.database!r}"
     if state is State.UNVERSIONED:
         return f"{where}; it holds tables all the same"
     return where
-
-
-def _explanation(state: State) -> tuple[str, str]:
-    return _EXPLANATIONS[state]
 
 
 _EXPLANATIONS = {
@@ -200,11 +209,14 @@ _EXPLANATIONS = {
             "The recorded revision says that the schema is there, and a statement of this code cannot run on"
             " it: something was stamped but not run, changed by hand, or not granted."
         ),
-        "read the statement's error; repair the table or the grant; `migration-gate status` tells when it is mended",
+        "repair the table or the grant that the statement's error names; traffic then flows by itself",
     ),
     State.PRIVILEGES_MISSING: (
         "The application's role was not granted what the migrator's role owns.",
-        "as the migrator, for the application's role R: GRANT SELECT ON ALL TABLES IN SCHEMA public TO R",
+        (
+            "as the migrator, to the application's role: GRANT SELECT on the version table and the tables beside it,"
+            " and what its statements need on its own tables (SELECT, INSERT, UPDATE, DELETE)"
+        ),
     ),
     State.UNREACHABLE: (
         "No session on the database could be had.",

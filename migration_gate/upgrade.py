@@ -17,15 +17,19 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from migration_gate.environment import database_status, version_table_of
+from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, database_status, version_table_of
 from migration_gate.errors import MigrationGateError
 from migration_gate.expected import Expected
 from migration_gate.revisions_lock import expected_from_scripts
 from migration_gate.status import SchemaStatus, State
 
 
-def schema_status(config: Config) -> SchemaStatus:
+def schema_status(config: Config, *, wait: bool = False) -> SchemaStatus:
     """The verdict on the database that env.py names. Writes nothing and takes no lock.
+
+    Parameters
+    ----------
+    wait: wait for a server that does not accept sessions yet, as long as env.py says; otherwise ask once.
 
     Raises
     ------
@@ -40,7 +44,8 @@ def schema_status(config: Config) -> SchemaStatus:
         return []
 
     scripts = ScriptDirectory.from_config(config)
-    with own_errors(), EnvironmentContext(config, scripts, fn=ask, dont_mutate=True):
+    asking = EnvironmentContext(config, scripts, fn=ask, dont_mutate=True)
+    with own_errors(), _database_deadline(config, None if wait else 0.0), asking:
         scripts.run_env()
     return found[0]
 
@@ -48,13 +53,26 @@ def schema_status(config: Config) -> SchemaStatus:
 def upgrade(config: Config) -> SchemaStatus:
     """Bring the database to the code's heads, and return the verdict of a new connection.
 
-    A database that is current is left alone without asking for the lock, so that the second of two
-    replicas does not wait for nothing.
+    A database that lacks nothing is left alone without asking for the lock: the second of two replicas
+    does not wait for nothing, and the migrate job of a release that was rolled back does not fail on a
+    database that is ahead of it.
     """
-    if schema_status(config).state is not State.CURRENT:
-        with own_errors():
-            command.upgrade(config, "heads")
+    before = schema_status(config, wait=True)
+    if before.state in {State.CURRENT, State.AHEAD_COMPATIBLE}:
+        return before
+    with own_errors():
+        command.upgrade(config, "heads")
     return schema_status(config)
+
+
+@contextmanager
+def _database_deadline(config: Config, seconds: float | None) -> Iterator[None]:
+    if seconds is not None:
+        config.attributes[DATABASE_DEADLINE_ATTRIBUTE] = seconds
+    try:
+        yield
+    finally:
+        config.attributes.pop(DATABASE_DEADLINE_ATTRIBUTE, None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from migration_gate.errors import DatabaseUnreachable
@@ -17,6 +18,8 @@ from migration_gate.observe import LastRun, Observed
 from migration_gate.status import SchemaStatus, judge, unreachable
 
 logger = logging.getLogger(__name__)
+
+_CHECK_FAILED = "the check itself failed"
 
 Probe = Callable[[], Awaitable[Observed]]
 Listener = Callable[[SchemaStatus], None]
@@ -27,7 +30,7 @@ class Verdict:
     """What is known now.
 
     `status` is the last judgement. `fault` tells why the database cannot be asked at this moment, and
-    is None when the judgement is fresh: a service that was servable stays so while its database is away.
+    is None when the judgement is fresh: it stays what it was while the database is away, servable or not.
     `checked_at` is on the clock of `time.monotonic`, in seconds, and None before the first answer.
     """
 
@@ -65,6 +68,7 @@ class Watcher:
         self._interval_s = interval_s
         self._hurried_interval_s = hurried_interval_s
         self._checked = asyncio.Event()
+        self._asked = asyncio.Event()
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
@@ -88,7 +92,13 @@ class Watcher:
         while True:
             await self.check()
             hurried = not (self.verdict.servable and self.verdict.reachable)
-            await asyncio.sleep(self._hurried_interval_s if hurried else self._interval_s)
+            self._asked.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._hurried_interval_s if hurried else self._interval_s)
+
+    def check_soon(self) -> None:
+        """End the pause: somebody has met a database that the last verdict does not describe."""
+        self._asked.set()
 
     async def check(self) -> Verdict:
         """Ask once, now."""
@@ -96,7 +106,12 @@ class Watcher:
         try:
             observed = await self._probe()
         except DatabaseUnreachable as fault:
-            self.verdict = self._without_answer(before, fault.message)
+            self.verdict = self._without_answer(before, fault.message, fault.solution)
+        except Exception as error:
+            # Whatever it is, a watcher that is gone would leave its last verdict standing for ever.
+            if before.fault is None or not before.fault.startswith(_CHECK_FAILED):
+                logger.exception("schema check failed in a way that was not foreseen")
+            self.verdict = self._without_answer(before, f"{_CHECK_FAILED} ({type(error).__name__})")
         else:
             self.verdict = Verdict(judge(self._expected, observed), None, time.monotonic(), observed.last_run)
         self._tell(before, self.verdict)
@@ -104,9 +119,8 @@ class Watcher:
         done.set()
         return self.verdict
 
-    def _without_answer(self, before: Verdict, fault: str) -> Verdict:
-        never_servable = not before.servable
-        status = unreachable(self._expected, fault) if never_servable else before.status
+    def _without_answer(self, before: Verdict, fault: str, solution: str = "") -> Verdict:
+        status = unreachable(self._expected, fault, solution) if before.checked_at is None else before.status
         return Verdict(status, fault, before.checked_at, before.last_run)
 
     def _tell(self, before: Verdict, now: Verdict) -> None:

@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -17,7 +18,7 @@ from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.start import Progress, StartupMigration
 from migration_gate.status import SchemaStatus
 from migration_gate.watch import Watcher
-from taskmanager import __version__, health, problems
+from taskmanager import __version__, health, problems, schema_faults
 from taskmanager.database import Database
 from taskmanager.front_door import FrontDoor
 from taskmanager.observability import logs, metrics
@@ -67,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(routes.router, max_body_size=LARGEST_BODY_BYTES)
     app.include_router(health.router)
     problems.install(app)
+    schema_faults.install(app)
     # The last one added is the first one met: the gate stands inside the metrics, so that they count its 503s.
     app.add_middleware(SchemaGate, watcher=watcher, mode=settings.schema_gate, open_paths=health.OPEN_PATHS)
     metrics.install(app, watcher)
@@ -100,9 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         await app.state.probe.close()
         await database.close()
         logger.info("service stopped")
@@ -114,7 +114,8 @@ def _startup_migration(settings: Settings, watcher: Watcher) -> StartupMigration
     addresses = {"DATABASE_URL": settings.database_url, "MIGRATION_DATABASE_URL": settings.migration_url()}
     environment = os.environ | {name: url for name, url in addresses.items() if url}
     command = [sys.executable, "-m", "taskmanager", "migrate", "--stop-with-parent"]
-    return StartupMigration(watcher, command, environment, PROJECT_ROOT)
+    # Where this process runs, since the child reads the same .env.
+    return StartupMigration(watcher, command, environment, Path.cwd())
 
 
 def _progress(app: FastAPI) -> Progress | None:

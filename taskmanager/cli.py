@@ -11,13 +11,27 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Settings, SettingsError, load_settings
+from taskmanager import __version__
+from taskmanager.settings import (
+    NO_DATABASE,
+    PROJECT_ROOT,
+    UNUSABLE_SETTINGS,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+
+if TYPE_CHECKING:
+    from migration_gate.expected import Expected
+    from migration_gate.status import SchemaStatus
 
 logger = logging.getLogger(__name__)
 
-# EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
-UNUSABLE_SETTINGS = 78
+# The exit status of `migration-gate` for it.
+NOT_SERVABLE = 3
 
 _EXAMPLES = """\
 examples:
@@ -26,7 +40,17 @@ examples:
   taskmanager migrate                                  apply the migrations and prove the result
   taskmanager status --json                            what the schema is, as the application's role sees it
 
-Settings come from the environment or from .env: DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*.
+Settings come from the environment or from .env (DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*);
+.env.example lists them.
+
+exit status:
+  0   it went well; the schema is servable
+  1   an error that the message names
+  3   the schema is not servable, or the migration was refused and nothing was touched
+  4   Alembic reported success and a new connection does not see it
+  69  migrate: the database cannot be reached, and trying again changes nothing
+  75  migrate: the database cannot be reached now, or another migrator holds the lock; try again
+  78  a setting cannot be used
 """
 
 
@@ -48,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     serve = verbs.add_parser("serve", help="serve the API")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -76,7 +101,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
         print(f"taskmanager: {error}", file=sys.stderr)
         return 1
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10)
-    with listener:
+    with listener, suppress(KeyboardInterrupt):  # uvicorn stops, and then raises what it was stopped by
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -99,7 +124,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     from alembic.config import Config
 
-    from migration_gate.cli import NOT_SERVABLE
     from migration_gate.errors import MigrationGateError
     from migration_gate.text import as_text
     from migration_gate.upgrade import upgrade
@@ -132,22 +156,36 @@ def _exit_at_end_of_input() -> None:
 
 
 def _status(options: argparse.Namespace, settings: Settings) -> int:
-    from migration_gate.errors import DatabaseUnreachable
+    from migration_gate.errors import MigrationGateError
     from migration_gate.expected import LOCK_NAME, read_lock
-    from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
-    from migration_gate.status import judge, unreachable
     from migration_gate.text import as_text
-    from taskmanager.tasks.statements import STATEMENTS
 
     if settings.database_url is None:
         raise SettingsError(NO_DATABASE)
-    expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
     try:
-        status = judge(expected, asyncio.run(AsyncpgProbe(settings.database_url, statements=STATEMENTS)()))
-    except DatabaseUnreachable as fault:
-        status = unreachable(expected, fault.message)
+        expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+    except MigrationGateError as error:
+        print(f"taskmanager: {error}", file=sys.stderr)
+        return error.exit_code
+    status = asyncio.run(_ask(settings.database_url, expected))
     print(json.dumps(status.as_dict(), indent=2) if options.json else as_text(status))
-    return 0 if status.servable else 3
+    return 0 if status.servable else NOT_SERVABLE
+
+
+async def _ask(url: str, expected: Expected) -> SchemaStatus:
+    """The verdict as the application's role sees it, every statement proven."""
+    from migration_gate.errors import DatabaseUnreachable
+    from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
+    from migration_gate.status import judge, unreachable
+    from taskmanager.tasks.statements import STATEMENTS
+
+    probe = AsyncpgProbe(url, statements=STATEMENTS)
+    try:
+        return judge(expected, await probe())
+    except DatabaseUnreachable as fault:
+        return unreachable(expected, fault.message, fault.solution)
+    finally:
+        await probe.close()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends, Request
 
+from migration_gate.postgres.url import asyncpg_url
 from taskmanager.problems import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _SESSION = {
 # deadlock, serialization failure, lock not available.
 _PASSING = ("08", "53", "57", "40P01", "40001", "55P03")
 
+_LOST_CONNECTION = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 class Database:
     """A pool that connects when it is first needed, so that a service starts without its database.
@@ -50,7 +53,7 @@ class Database:
     async def open(self) -> None:
         """Make the pool. Nothing is connected yet."""
         self._pool = await asyncpg.create_pool(
-            self._url,
+            asyncpg_url(self._url),
             min_size=0,
             max_size=self._size,
             timeout=ACQUIRE_TIMEOUT_S,
@@ -83,22 +86,26 @@ class Database:
         asyncpg.PostgresError: the statement itself is at fault, a table that is not there, say.
         """
         assert self._pool is not None  # noqa: S101  opened in the application's lifespan
+        connection = None
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+            try:
                 row = await connection.fetchrow(sql, *arguments)
+            finally:
+                await self._pool.release(connection)
         except asyncpg.PostgresError as error:
-            if not (error.sqlstate or "").startswith(_PASSING):
+            # Who is refused a connection, by a password say, has no statement that could be at fault.
+            if connection is not None and not (error.sqlstate or "").startswith(_PASSING):
                 raise
-            raise _unavailable(error, error.sqlstate) from error
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-            raise _unavailable(error, None) from error
+            raise _unavailable(error) from error
+        except _LOST_CONNECTION as error:
+            raise _unavailable(error) from error
         return None if row is None else tuple(row)
 
 
-def _unavailable(error: BaseException, sqlstate: str | None) -> DatabaseUnavailable:
-    logger.warning(
-        "database unavailable", extra={"exception.type": type(error).__name__, "db.response.status_code": sqlstate}
-    )
+def _unavailable(error: BaseException) -> DatabaseUnavailable:
+    fields = {"exception.type": type(error).__name__, "db.response.status_code": getattr(error, "sqlstate", None)}
+    logger.warning("database unavailable", extra=fields)
     return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
 
 

@@ -85,8 +85,8 @@ def _schema_check(verdict: Verdict, mode: Mode, progress: Progress | None) -> di
         check["status"] = "warn" if status.servable or mode is Mode.WARN else "fail"
         check["cause"] = status.cause
         check["solution"] = status.solution
+        if verdict.last_run is not None:
+            check["last_run"] = verdict.last_run.result
     if progress is not None:
         check["migration"] = progress.value
-    if verdict.last_run is not None:
-        check["last_run"] = verdict.last_run.result
     return check

@@ -8,12 +8,15 @@ for migrating from another would migrate a database that nobody serves.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from migration_gate.gate import Mode
@@ -28,8 +31,14 @@ LOCAL_SERVICE_FILE = Path(".data/service.env")
 
 NO_DATABASE = (
     "DATABASE_URL: no database is named; set it (DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
-    " in the environment or in .env), or start everything with: make run"
+    " in the environment or in .env),"
+    " or start everything with: make run; for a make run with a DATA folder of its own:"
+    " TASKMANAGER_ENV_FILE=DATA/service.env"
 )
+
+
+# EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
+UNUSABLE_SETTINGS = 78
 
 
 class SettingsError(ValueError):
@@ -52,6 +61,13 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class Settings(BaseModel):
     """The service's settings. A field's variable is TASKMANAGER_ and its name, unless it says otherwise."""
 
@@ -67,7 +83,7 @@ class Settings(BaseModel):
     migrate: Migrate = Migrate.NEVER
     schema_gate: Mode = Mode.ENFORCE
     log_format: LogFormat = LogFormat.AUTO
-    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    log_level: LogLevel = LogLevel.INFO
 
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of one process to PostgreSQL, at most. One more watches the schema."""
@@ -113,6 +129,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 # Variables with our prefix that other programs of the project read.
 _NOT_OURS = {"env_file", "postgres_bin", "image"}
 
+# What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
+_OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
+
+_VERBATIM = {"commit"}
+
 _ADDRESSES = ("database_url", "migration_database_url")
 
 
@@ -122,7 +143,12 @@ def _own(variables: Mapping[str, str]) -> dict[str, Any]:
         if field in _ADDRESSES:
             # A second name would evade the rule that both addresses come from one place.
             raise SettingsError(_unknown(name))
-    return {field: variables[name] for name, field in names.items() if field not in _NOT_OURS and variables[name]}
+    return {
+        # People write INFO and ON_START too; no value of ours depends on its case.
+        field: variables[name].lower() if field not in _VERBATIM else variables[name]
+        for name, field in names.items()
+        if variables[name] and field not in _NOT_OURS and not _OF_KUBERNETES.fullmatch(field)
+    }
 
 
 def _addresses(*sources: Mapping[str, str]) -> dict[str, str]:
@@ -141,9 +167,17 @@ def _plain(variable: str, url: str) -> str:
 
 
 def _read_file(path: str) -> dict[str, str]:
-    if not path or not Path(path).is_file():
+    file = Path(path)
+    if not path or not file.is_file():
         return {}
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            raise SettingsError(f"{path}, line {binding.original.line}: not of the form NAME=value")
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
 
 
 def _fault(fault: Any) -> str:

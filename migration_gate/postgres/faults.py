@@ -15,6 +15,7 @@ _BY_SQLSTATE = {
     "28000": ("PostgreSQL refused the login", False, "check the role's name and pg_hba.conf"),
     "3D000": ("the database does not exist on this server", False, "create it, or correct its name in the address"),
     "42501": ("the role may not connect", False, "GRANT CONNECT on the database to the role"),
+    "42704": ("PostgreSQL does not know a parameter of the address", False, "correct what follows ? in the address"),
     "53300": ("PostgreSQL has no free connection", True, "close idle sessions or raise max_connections"),
     "55P03": ("a table is locked by another session", True, "wait; a migration may be at work"),
     "57014": ("PostgreSQL cancelled the statement after its timeout", True, "look for long locks: pg_stat_activity"),
@@ -66,3 +67,21 @@ def describe_connect(error: BaseException) -> DatabaseUnreachable:
         if transient
         else "correct the role, the password or the database's name in the address",
     )
+
+
+NOT_TOLD = "(not told: it may quote a value)"
+
+
+def primary_message(error: BaseException) -> str | None:
+    """PostgreSQL's primary message with its SQLSTATE, as any driver carries it, or None for other errors.
+
+    DETAIL is left out, since it quotes rows. Class 22 and what a function raises by itself (P0001) quote
+    values in the primary message too.
+    """
+    original = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's error
+    sqlstate = getattr(original, "sqlstate", None)
+    if not sqlstate:
+        return None
+    diagnosis = getattr(original, "diag", None)  # psycopg's; asyncpg has the message alone as its argument
+    message = diagnosis.message_primary if diagnosis is not None else str(next(iter(original.args), ""))
+    return f"{NOT_TOLD if sqlstate[:2] in {'22', 'P0'} else message} (SQLSTATE {sqlstate})"

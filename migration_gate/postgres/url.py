@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 _SCHEMES = re.compile(r"^(?:postgres|postgresql)(?:\+(?:psycopg|psycopg2|asyncpg|psycopg2cffi|pg8000))?://", re.I)
 
 
+# A host or an address in brackets, or nothing; then a port, or nothing. libpq takes several, with commas between.
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>\d{0,5}))?")
+
+
 class UnusableUrl(ValueError):
     """The text is not the address of a PostgreSQL database. Its message holds no part of a password."""
 
@@ -23,20 +27,54 @@ def plain_url(url: str) -> str:
     """
     stripped = url.strip()
     if not _SCHEMES.match(stripped):
-        scheme = stripped.split(":", 1)[0] if "://" in stripped else "no scheme at all"
+        begins = f"and it begins with {stripped.split(':', 1)[0]!r}" if "://" in stripped else "and it does not"
         raise UnusableUrl(
-            f"The database address must begin with postgresql:// and it begins with {scheme!r};"
+            f"The database address must begin with postgresql:// {begins};"
             " the form is postgresql://USER:PASSWORD@HOST:5432/DATABASE"
         )
     plain = _SCHEMES.sub("postgresql://", stripped)
     try:
-        urlsplit(plain).port  # noqa: B018  the property raises where the port is no number
-    except ValueError as error:
+        hosts = urlsplit(plain).netloc.rpartition("@")[2]
+    except ValueError:  # an unfinished bracket
+        hosts = "["
+    if not all(_readable(host) for host in hosts.split(",")):
         raise UnusableUrl(
-            "The database address has a port that is no number; characters such as / : @ # in a password"
-            " must be percent-encoded"
-        ) from error
+            "The database address has a host or port that cannot be read; characters such as / : @ # in a"
+            " password must be percent-encoded"
+        )
     return plain
+
+
+def _readable(host: str) -> bool:
+    match = _HOST.fullmatch(host)
+    return match is not None and int(match["port"] or 0) <= 65535
+
+
+# Parameters of libpq's client side, which asyncpg would send to the server as settings that it does not know.
+_LIBPQ_ALONE = frozenset(
+    {
+        "channel_binding",
+        "connect_timeout",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "requirepeer",
+        "require_auth",
+        "sslcompression",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
+
+
+def asyncpg_url(url: str) -> str:
+    """The address as asyncpg takes it: without the parameters that only libpq knows."""
+    parts = urlsplit(plain_url(url))
+    kept = [part for part in parts.query.split("&") if part and part.split("=")[0] not in _LIBPQ_ALONE]
+    return f"postgresql://{parts.netloc}{parts.path}" + (f"?{'&'.join(kept)}" if kept else "")
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -50,7 +88,6 @@ def masked_url(url: str) -> str:
         parts = urlsplit(plain_url(url))
     except UnusableUrl:
         return "an address that is not PostgreSQL's"
-    user = f"{parts.username}{':***' if parts.password else ''}@" if parts.username else ""
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"postgresql://{user}{host}{port}{parts.path}"
+    user, at, hosts = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    return f"postgresql://{name}{':***' if colon else ''}{at}{hosts}{parts.path}"

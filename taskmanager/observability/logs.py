@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from migration_gate.postgres.faults import NOT_TOLD, primary_message
 from taskmanager import __version__
 
 # Attributes of every log record; the rest came with `extra`.
@@ -93,14 +94,4 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 def told(error: BaseException) -> str:
     """What may be told of an exception: PostgreSQL's primary message, and nothing that may quote a value."""
-    # SQLAlchemy's error holds the driver's, and adds the statement and its values to its text.
-    error = getattr(error, "orig", None) or error
-    sqlstate = getattr(error, "sqlstate", None)
-    if not sqlstate:
-        return "(not told: it may quote what a client sent)"
-    # Class 22 and 23 quote the value that does not fit; every other class speaks of the schema or the server.
-    if sqlstate[:2] in {"22", "23"}:
-        return f"(not told: it may quote what a client sent) (SQLSTATE {sqlstate})"
-    # psycopg's text goes on after the primary message: with the line of the statement, with details.
-    message = getattr(getattr(error, "diag", None), "message_primary", None) or (error.args[0] if error.args else "")
-    return f"{message} (SQLSTATE {sqlstate})"
+    return primary_message(error) or NOT_TOLD

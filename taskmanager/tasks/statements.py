@@ -35,7 +35,7 @@ VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::timestamptz, CASE WHEN $
 RETURNING id, {_TASK_AND_VERSION}
 """
 
-# A task that was done keeps the time at which it was first done.
+# A task keeps the time at which it was done for as long as it stays done.
 REPLACE_TASK = f"""
 UPDATE tasks
 SET title = $2::text, description = $3::text, status = $4::text, priority = $5::smallint, due_at = $6::timestamptz,

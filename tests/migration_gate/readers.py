@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 
-from migration_gate.observe import Observed, SqlFault, observation
+from migration_gate.observe import Observed, Rows, SqlFault, observation, proof
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.tables import VersionTable
 
@@ -22,18 +24,21 @@ async def through_asyncpg(url: str, table: VersionTable | None, statements: Mapp
 
 
 async def through_psycopg(url: str, table: VersionTable | None, statements: Mapping[str, str]) -> Observed:
-    observing = observation(table, statements)
-    sql = next(observing)
     options = "-c default_transaction_read_only=on"
     with psycopg.connect(url, autocommit=True, prepare_threshold=None, options=options) as connection:
-        while True:
+        observed: Observed = _run(connection, observation(table))
+        return replace(observed, broken_statements=_run(connection, proof(statements)) if statements else ())
+
+
+def _run(connection: psycopg.Connection[Any], reading: Generator[str, Rows, Any]) -> Any:
+    sql = next(reading)
+    while True:
+        try:
             try:
-                try:
-                    cursor = connection.execute(sql.encode())
-                except psycopg.Error as error:
-                    sql = observing.throw(SqlFault(error.sqlstate or "", error.diag.message_primary or ""))
-                else:
-                    sql = observing.send(cursor.fetchall() if cursor.description else [])
-            except StopIteration as end:
-                result: Observed = end.value
-                return result
+                cursor = connection.execute(sql.encode())
+            except psycopg.Error as error:
+                sql = reading.throw(SqlFault(error.sqlstate or "", error.diag.message_primary or ""))
+            else:
+                sql = reading.send(cursor.fetchall() if cursor.description else [])
+        except StopIteration as end:
+            return end.value

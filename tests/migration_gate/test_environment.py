@@ -210,3 +210,35 @@ def test_each_of_alembics_commands_is_recognised(project: Project, command: tupl
     project.alembic(*command)
 
     assert (project.folder / "kind").read_text() == kind.value
+
+
+@pytest.mark.parametrize("arguments", [("upgrade", "nope"), ("upgrade", "+3"), ("downgrade", "-9"), ("stamp", "nope")])
+def test_a_target_that_does_not_exist_fails_and_is_no_run(
+    project: Project, empty_database: Database, arguments: tuple[str, str]
+) -> None:
+    succeed(project.alembic("upgrade", "head"))
+
+    assert project.alembic(*arguments).returncode != 0
+
+    assert versions(empty_database) == [TITLE_INDEX]
+    assert runs(empty_database) == [("upgrade", "succeeded")]
+
+
+def test_a_stamp_downwards_takes_revisions_off_the_record(project: Project, empty_database: Database) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    succeed(project.alembic("stamp", SHELF))
+
+    assert versions(empty_database) == [SHELF]
+    assert (TITLE_INDEX, "unstamp") in applied(empty_database)
+
+
+def test_upgrading_with_the_code_of_the_release_before_leaves_a_newer_database_alone(
+    project: Project, empty_database: Database
+) -> None:
+    newer = project.sql("9999", TITLE_INDEX, "CREATE TABLE newer (id int)")
+    succeed(project.alembic("upgrade", "head"))
+    newer.unlink()
+
+    succeed(project.gate("upgrade"))
+
+    assert versions(empty_database) == ["9999"]

@@ -96,9 +96,9 @@ def test_a_lock_that_is_not_text_is_an_error_of_the_lock(tmp_path: Path) -> None
 
 
 def test_what_is_missing_comes_in_the_order_in_which_it_is_applied() -> None:
-    assert MERGED.missing_from(["zz"]) == ("aa", "mm")
-    assert MERGED.missing_from([]) == ("root", "zz", "aa", "mm")
-    assert MERGED.missing_from(["mm"]) == ()
+    assert MERGED.missing_from(["zz"], MERGED.parents) == ("aa", "mm")
+    assert MERGED.missing_from([], MERGED.parents) == ("root", "zz", "aa", "mm")
+    assert MERGED.missing_from(["mm"], MERGED.parents) == ()
 
 
 def test_a_revision_without_known_parents_stands_for_itself() -> None:

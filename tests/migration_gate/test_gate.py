@@ -139,13 +139,28 @@ async def test_the_gate_does_in_every_state_what_the_verdict_says(case: Case) ->
     assert (await _ask(gate))[0] == (200 if verdict.servable else 503)
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan"])
-async def test_what_is_no_request_is_none_of_its_business(kind: str) -> None:
+async def test_the_lifespan_is_none_of_its_business() -> None:
     gate, application = _gate(watching(AWAY))
 
-    await _ask(gate, type=kind)
+    await _ask(gate, type="lifespan")
 
-    assert [scope["type"] for scope in application.scopes] == [kind]
+    assert [scope["type"] for scope in application.scopes] == ["lifespan"]
+
+
+async def test_a_websocket_is_closed_to_be_tried_again_later() -> None:
+    gate, application = _gate(watching(AWAY))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await gate({"type": "websocket", "path": "/tasks"}, receive, send)
+
+    assert application.scopes == []
+    assert sent == [{"type": "websocket.close", "code": 1013}]
 
 
 async def test_the_gate_opens_and_closes_by_itself() -> None:

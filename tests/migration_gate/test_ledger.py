@@ -46,6 +46,7 @@ def test_a_run_left_running_is_completed_as_failed_by_the_next(empty_database: D
     with _engine(empty_database).begin() as connection:
         ledger.ensure_tables(connection, TABLE)
         ledger.begin_run(connection, TABLE, "upgrade", 0.0)
+        ledger.settle_abandoned_runs(connection, TABLE)
         second = ledger.begin_run(connection, TABLE, "downgrade", 1.5)
         ledger.end_run(connection, TABLE, second, None)
 

@@ -161,16 +161,28 @@ def test_four_migrators_at_once_apply_each_revision_once(project: Project, empty
     assert empty_database.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
 
 
-def test_the_lock_is_held_outside_any_transaction_and_can_be_given_back(empty_database: Database) -> None:
+def test_the_lock_is_held_outside_any_transaction_and_goes_with_its_session(empty_database: Database) -> None:
     engine = create_engine(sqlalchemy_url(empty_database.migrator_url), poolclass=pool.NullPool)
     table = VersionTable()
+    with engine.connect() as second:
+        with engine.connect() as first:
+            lock.acquire(first, table, 0)
+            assert not first.in_transaction()
+            with pytest.raises(lock.LockNotAcquired, match="an unnamed session"):
+                lock.acquire(second, table, 0)
+        lock.acquire(second, table, 5)
+
+
+def test_sessions_with_other_search_paths_meet_in_one_lock(empty_database: Database) -> None:
+    empty_database.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+    engine = create_engine(sqlalchemy_url(empty_database.migrator_url), poolclass=pool.NullPool)
     with engine.connect() as first, engine.connect() as second:
-        lock.acquire(first, table, 0)
-        assert not first.in_transaction()
-        with pytest.raises(lock.LockNotAcquired, match="an unnamed session"):
-            lock.acquire(second, table, 0)
-        lock.release(first, table)
-        lock.acquire(second, table, 0)
+        second.exec_driver_sql("CREATE SCHEMA priv")
+        second.exec_driver_sql("SET search_path = priv, public")
+        second.commit()
+        lock.acquire(first, VersionTable(), 0)
+        with pytest.raises(lock.LockNotAcquired):
+            lock.acquire(second, VersionTable(), 0)
 
 
 def test_each_version_table_has_a_lock_of_its_own(empty_database: Database) -> None:

@@ -53,7 +53,7 @@ async def test_a_migrated_database_is_seen_with_its_lineage_and_last_run(library
     assert observed.has_other_tables
     assert observed.revisions == (TITLE_INDEX,)
     assert observed.lineage == {SHELF: (), BOOK: (SHELF,), TITLE_INDEX: (BOOK,)}
-    assert observed.last_run == LastRun("upgrade", "succeeded", None)
+    assert observed.last_run == LastRun("upgrade", "succeeded")
     assert observed.broken_statements == ()
     assert judge(LINE, observed).state is State.CURRENT
 

@@ -46,7 +46,7 @@ async def test_a_child_that_succeeds_is_a_success(tmp_path: Path, observed: Obse
         (AHEAD, Progress.NOT_NEEDED),
         (database("9999"), Progress.NOT_POSSIBLE),
         (database(has_other_tables=True, **NO_TABLE), Progress.NOT_POSSIBLE),
-        (database("0abc", version_table_readable=False), Progress.NOT_POSSIBLE),
+        (database(version_table_readable=False), Progress.NOT_POSSIBLE),
     ],
     ids=["current", "ahead", "diverged", "unversioned", "unreadable"],
 )

@@ -25,13 +25,13 @@ def test_before_the_first_answer_there_is_no_traffic_and_a_reason() -> None:
 
 
 async def test_an_answer_is_judged() -> None:
-    verdict = await watching(database("0abc", last_run=LastRun("upgrade", "succeeded", None))).check()
+    verdict = await watching(database("0abc", last_run=LastRun("upgrade", "succeeded"))).check()
 
     assert verdict.status.state is State.CURRENT
     assert verdict.servable
     assert verdict.reachable
     assert verdict.checked_at is not None
-    assert verdict.last_run == LastRun("upgrade", "succeeded", None)
+    assert verdict.last_run == LastRun("upgrade", "succeeded")
 
 
 async def test_a_servable_verdict_is_kept_while_the_database_is_away_and_marked_so() -> None:
@@ -48,15 +48,48 @@ async def test_a_servable_verdict_is_kept_while_the_database_is_away_and_marked_
     assert kept.checked_at == first.checked_at
 
 
-async def test_a_database_that_was_never_servable_and_goes_away_is_unreachable() -> None:
-    watcher = watching(BEHIND, AWAY)
-    assert (await watcher.check()).status.state is State.BEHIND
-
-    verdict = await watcher.check()
+async def test_a_database_that_never_answered_is_unreachable() -> None:
+    verdict = await watching(AWAY).check()
 
     assert verdict.status.state is State.UNREACHABLE
     assert not verdict.servable
     assert verdict.status.evidence == "nothing listens"
+
+
+async def test_a_verdict_that_forbids_traffic_stands_while_the_database_is_away() -> None:
+    watcher = watching(BEHIND, AWAY)
+    await watcher.check()
+
+    verdict = await watcher.check()
+
+    assert verdict.status.state is State.BEHIND
+    assert not verdict.servable
+    assert verdict.fault == "nothing listens"
+
+
+async def test_a_probe_that_fails_in_a_way_nobody_foresaw_does_not_end_the_watcher() -> None:
+    watcher = watching(CURRENT, UnicodeError("a..b"), CURRENT)
+    await watcher.check()
+
+    failed = await watcher.check()
+    mended = await watcher.check()
+
+    assert failed.fault == "the check itself failed (UnicodeError)"
+    assert failed.servable
+    assert not failed.reachable
+    assert mended.reachable
+
+
+async def test_somebody_who_met_another_schema_ends_the_pause() -> None:
+    watcher = watching(CURRENT, BEHIND)
+    watcher._interval_s = 600.0
+    running = asyncio.create_task(watcher.run())
+    assert (await watcher.first_answer()).servable
+
+    watcher.check_soon()
+
+    assert not (await watcher.next_check()).servable
+    running.cancel()
 
 
 async def test_a_database_that_stopped_being_servable_gets_no_traffic_while_it_is_away() -> None:

@@ -54,7 +54,9 @@ def test_a_killed_server_loses_no_task_that_it_acknowledged(migrated_database: D
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
         writer.start()
+    deadline = time.monotonic() + 20
     while len(acknowledged) < 50:
+        assert time.monotonic() < deadline, service.log
         time.sleep(0.01)
     service.stop(signal.SIGKILL)
     for writer in writers:
@@ -86,7 +88,10 @@ def test_sigterm_lets_a_request_in_flight_finish(migrated_database: Database, se
 
 
 def _wait_until_somebody_waits_for_a_lock(database: Database) -> None:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'taskmanager' AND wait_event_type = 'Lock'"
+    )
     # The superuser, since a role is not told what other roles wait for.
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         for _ in range(200):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import psycopg
+
 from tests.databases import Database
 from tests.processes import Service, run_alembic
 
@@ -84,3 +86,43 @@ def test_a_revision_that_was_stamped_and_never_run_gets_no_traffic(empty_databas
         time.sleep(0.02)
     assert problem["code"] == "statement_broken"
     assert 'relation "tasks" does not exist' in service.log
+
+
+def test_a_table_that_is_dropped_under_traffic_makes_no_request_fail_with_500(
+    migrated_database: Database, serve: Serve
+) -> None:
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    migrated_database.execute("DROP TABLE tasks")
+    answers = [service.get("/tasks").json()["code"] for _ in range(20)]
+
+    assert set(answers) == {"statement_broken"}
+    assert "500" not in service.get("/metrics").text.split("http_requests_total", 1)[1].split("# HELP", 1)[0]
+    assert service.get("/readyz").status_code == 503
+
+
+def test_a_lock_that_outlasts_a_proof_does_not_take_the_service_out_of_rotation(
+    migrated_database: Database, serve: Serve
+) -> None:
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    with psycopg.connect(migrated_database.migrator_url) as locking:
+        locking.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        # Longer than the pause between two proofs of the statements.
+        deadline = time.monotonic() + 7
+        while time.monotonic() < deadline:
+            assert service.get("/readyz").status_code == 200
+            time.sleep(0.1)
+
+
+def test_a_database_that_holds_only_the_tables_of_others_says_so(empty_database: Database, serve: Serve) -> None:
+    empty_database.execute("CREATE TABLE of_others (id int)")
+    service = serve(empty_database)
+
+    while (problem := service.wait_for("/tasks", 503).json())["code"] == "unreachable":
+        time.sleep(0.02)
+
+    assert problem["code"] == "unversioned"
+    assert "alembic stamp base" in problem["solution"]

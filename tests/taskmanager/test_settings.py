@@ -142,12 +142,10 @@ def test_what_other_programs_of_the_project_read_is_let_pass(folder: Path) -> No
     ("name", "value"),
     [
         ("ENV", "prod"),
-        ("ENV", "Production"),
         ("MIGRATE", "yes"),
         ("SCHEMA_GATE", "true"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "trace"),
-        ("LOG_LEVEL", "INFO"),
         ("POOL_SIZE", "0"),
         ("POOL_SIZE", "1001"),
         ("POOL_SIZE", "ten"),
@@ -231,3 +229,39 @@ def test_the_example_names_only_settings_that_are_there(folder: Path) -> None:
 
     assert settings.database_url is not None
     assert settings.env is Environment.DEVELOPMENT
+
+
+def test_values_are_read_in_any_case() -> None:
+    settings = load_settings(
+        {"TASKMANAGER_ENV_FILE": "", "TASKMANAGER_ENV": "Production", "TASKMANAGER_LOG_LEVEL": "INFO"}
+    )
+
+    assert (settings.env, settings.log_level) == ("production", "info")
+
+
+def test_what_kubernetes_says_of_a_service_named_taskmanager_is_no_setting() -> None:
+    variables = {
+        "TASKMANAGER_ENV_FILE": "",
+        "TASKMANAGER_SERVICE_HOST": "10.0.0.1",
+        "TASKMANAGER_SERVICE_PORT": "8000",
+        "TASKMANAGER_SERVICE_PORT_HTTP": "8000",
+        "TASKMANAGER_PORT": "tcp://10.0.0.1:8000",
+        "TASKMANAGER_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "TASKMANAGER_PORT_8000_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert load_settings(variables) == Settings()
+
+
+def test_a_file_that_is_not_utf_8_is_named(folder: Path) -> None:
+    (folder / ".env").write_bytes("TASKMANAGER_COMMIT=été".encode("latin-1"))
+
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read as UTF-8 text"):
+        load_settings({})
+
+
+def test_a_line_that_is_no_setting_is_named_by_its_number(folder: Path) -> None:
+    (folder / ".env").write_text("TASKMANAGER_POOL_SIZE=3\nDATABASE_URL postgres://x\n")
+
+    with pytest.raises(SettingsError, match=r"^\.env, line 2: not of the form NAME=value"):
+        load_settings({})

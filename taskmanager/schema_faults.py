@@ -1,0 +1,41 @@
+"""When a statement meets another schema than the one that the gate has judged.
+
+The gate looks every second, and proves the statements every few. A table that is dropped in between would make
+requests fail; the first of them makes the gate look at once.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import asyncpg
+from fastapi import FastAPI, Request, Response
+
+from migration_gate.gate import RETRY_AFTER_S, TITLES, Mode
+from migration_gate.postgres.faults import primary_message
+from migration_gate.status import State
+from taskmanager.problems import answer
+
+logger = logging.getLogger(__name__)
+
+# Undefined table, column, function or schema; a column of another type; no privilege.
+_OF_THE_SCHEMA = frozenset({"42P01", "42703", "42883", "3F000", "42804", "42501"})
+
+
+def install(app: FastAPI) -> None:
+    """Answer such a fault with 503 while the gate is enforced; without it, it stays the 500 that it is in life."""
+    app.add_exception_handler(asyncpg.PostgresError, _on_postgres_error)
+
+
+async def _on_postgres_error(request: Request, error: Exception) -> Response:
+    state = request.app.state
+    if getattr(error, "sqlstate", None) not in _OF_THE_SCHEMA:
+        raise error
+    state.probe.distrust()
+    state.watcher.check_soon()
+    if state.settings.schema_gate is not Mode.ENFORCE:
+        raise error
+    code = State.STATEMENT_BROKEN
+    logger.warning("a statement met another schema: %s", primary_message(error), extra={"code": code.value})
+    detail = f"{TITLES[code]}: the schema has just changed. The gate is looking again; so try again."
+    return answer(request, 503, code.value, detail, {"Retry-After": str(RETRY_AFTER_S)})
