@@ -1,4 +1,4 @@
-"""`python -m stack up`: reads the command line and turns what goes wrong into one line."""
+"""`stack up`, which `make run` runs: reads the command line and turns what goes wrong into one line."""
 
 import argparse
 import os
@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from stack.errors import StackError
+from stack.folders import DEFAULT_DATA
 
-DESCRIPTION = "Runs TaskManager API on this machine with a PostgreSQL of its own, no Docker needed."
+DESCRIPTION = "Runs TaskManager API on this machine with a PostgreSQL of its own, no Docker needed. `make run` runs it."
 EXAMPLES = """\
 examples:
-  python -m stack up                          http://127.0.0.1:8000, data in .data
-  python -m stack up --port 8001              another port (or: make run PORT=8001)
-  python -m stack up --host 0.0.0.0           reachable from other machines
-  DATABASE_URL=postgresql://… python -m stack up
-                                              a server of yours, none is started
+  make run                            installs what is needed, then runs `.venv/bin/stack up`
+  stack up                            http://127.0.0.1:8000, data in .data
+  stack up --port 8001                another port (or: make run PORT=8001)
+  stack up --data .data/other         other data (or: make run DATA=.data/other)
+  stack up --host 0.0.0.0             reachable from other machines (or: make run HOST=0.0.0.0)
+  DATABASE_URL=postgresql://… stack up
+                                      a server of yours, none is started
 
 environment:
   PORT                        the port, unless --port is given
   DATABASE_URL, MIGRATION_DATABASE_URL
-                              also read from .env (TASKMANAGER_ENV_FILE names another file, empty: none)
+                              both from the environment, or both from .env (TASKMANAGER_ENV_FILE names
+                              another file, empty: none)
   TASKMANAGER_POSTGRES_BIN    the bin folder of the PostgreSQL to run
 
 exit codes:
@@ -34,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code listed in --help."""
     if sys.platform == "win32":
         return _complain("this launcher needs Linux or macOS: use WSL, or `docker compose up`", 1)
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         # Not before: --help and wrong usage need none of it.
         from stack.up import Options, run_until_stopped
@@ -61,12 +69,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m stack",
+        prog="stack",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     up = commands.add_parser(
         "up",
         help="run PostgreSQL and the service until Ctrl-C",
@@ -85,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--data",
         type=Path,
-        default=Path(".data"),
+        default=DEFAULT_DATA,
         metavar="FOLDER",
         help="where the data are kept (default: .data)",
     )

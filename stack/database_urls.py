@@ -2,71 +2,124 @@
 
 import os
 import re
-from collections.abc import Mapping
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from stack.errors import StackError
+from stack.folders import DEFAULT_DATA
 from stack.postgres import Database
 from stack.private_file import write_private
 
 APP_VARIABLE = "DATABASE_URL"
 MIGRATION_VARIABLE = "MIGRATION_DATABASE_URL"
 MIGRATE_VARIABLE = "TASKMANAGER_MIGRATE"
+GATE_VARIABLE = "TASKMANAGER_SCHEMA_GATE"
 ENV_FILE_VARIABLE = "TASKMANAGER_ENV_FILE"
 SERVICE_ENV = "service.env"
 
 
 @dataclass(frozen=True)
 class DatabaseUrls:
-    """The URL the service uses, and the migrations' where it differs."""
+    """The URL the service uses, the migrations' where it differs, and where they were found."""
 
     app: str
     migration: str | None
+    origin: str
 
     @classmethod
     def of(cls, database: Database) -> "DatabaseUrls":
-        return cls(database.app_url, database.migrator_url)
+        return cls(database.app_url, database.migrator_url, "the PostgreSQL started here")
 
     def environment(self) -> dict[str, str]:
-        """The variables by which the service and its commands learn the URLs."""
-        migration = {} if self.migration is None else {MIGRATION_VARIABLE: self.migration}
-        return {APP_VARIABLE: self.app} | migration
+        """The variables by which the service and its commands learn the URLs.
+
+        The migrations' is empty, which counts as unset, rather than left out: so it hides any other.
+        """
+        return {APP_VARIABLE: self.app, MIGRATION_VARIABLE: self.migration or ""}
 
 
-def read_user_settings() -> Mapping[str, str]:
-    """The environment, over the variables of `.env`. Empty values count as unset.
+@dataclass(frozen=True)
+class Source:
+    """Variables and where they were found, in words. Empty values count as unset."""
 
-    TASKMANAGER_ENV_FILE names another file, empty: none. Raises StackError when the file cannot be read.
+    origin: str
+    variables: Mapping[str, str]
+
+    def get(self, variable: str) -> str | None:
+        return self.variables.get(variable) or None
+
+
+@dataclass(frozen=True)
+class UserSettings:
+    """The environment, and beneath it the env file."""
+
+    sources: Sequence[Source]
+
+    def choice(self, variable: str) -> str:
+        """The value, in lower case as the service reads it; empty when it is not set."""
+        return next(filter(None, (source.get(variable) for source in self.sources)), "").lower()
+
+
+def read_user_settings() -> UserSettings:
+    """From the environment and `.env`. TASKMANAGER_ENV_FILE names another file, empty: none.
+
+    Raises StackError when the file cannot be read or parsed, or is named and not there.
     """
-    name = os.environ.get(ENV_FILE_VARIABLE, ".env")
-    settings = _read_env_file(Path(name)) if name else {}
-    settings |= os.environ
-    return {variable: value for variable, value in settings.items() if value}
+    environment = Source("the environment", dict(os.environ))
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    path = Path(".env" if named is None else named).absolute()
+    if named and not path.is_file():
+        raise StackError(f"{ENV_FILE_VARIABLE} names {path}, and there is no such file: correct it, or unset it")
+    if named == "" or not path.is_file():
+        return UserSettings([environment])
+    return UserSettings([environment, Source(f"{path}", _read_env_file(path))])
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
     try:
-        values = dotenv_values(path) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"{path.absolute()} cannot be read: {error}") from error
-    return {variable: value for variable, value in values.items() if value is not None}
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise StackError(f"{path}, line {line}: not UTF-8 text") from error
+    except OSError as error:
+        raise StackError(f"{path} cannot be read: {error.strerror}") from error
+    if "\0" in text:
+        # No variable can hold one; the text is UTF-16, most likely.
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise StackError(f"{path}, line {line}: not UTF-8 text")
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            # What is reported begins with the empty lines before.
+            before = binding.original.string[: -len(binding.original.string.lstrip())]
+            line = binding.original.line + before.count("\n")
+            raise StackError(f"{path}, line {line}: not of the form NAME=value")
+    return {variable: value or "" for variable, value in dotenv_values(stream=StringIO(text)).items()}
 
 
-def chosen_urls(settings: Mapping[str, str]) -> DatabaseUrls | None:
+def chosen_urls(settings: UserSettings) -> DatabaseUrls | None:
     """The URLs the user has set, None to start a PostgreSQL.
 
-    Raises StackError when only the migrations' URL is set.
+    Both come from the first source that names either: with one from `.env` and the other from the environment,
+    a database would be migrated that nobody serves. The service itself applies the same rule.
+
+    Raises StackError when that source names only the migrations' URL.
     """
-    if APP_VARIABLE in settings:
-        return DatabaseUrls(settings[APP_VARIABLE], settings.get(MIGRATION_VARIABLE))
-    if MIGRATION_VARIABLE in settings:
-        raise StackError(
-            f"{MIGRATION_VARIABLE} is set but {APP_VARIABLE} is not: set both to use a server of yours, "
-            "or neither to have one started"
-        )
+    for source in settings.sources:
+        app, migration = source.get(APP_VARIABLE), source.get(MIGRATION_VARIABLE)
+        if app is not None:
+            return DatabaseUrls(app, migration, source.origin)
+        if migration is not None:
+            raise StackError(
+                f"{MIGRATION_VARIABLE} is set but {APP_VARIABLE} is not (in {source.origin}): set both to use a "
+                "server of yours, or neither to have one started"
+            )
     return None
 
 
@@ -79,6 +132,20 @@ def write_service_env(folder: Path, urls: DatabaseUrls) -> Path:
 
 def remove_service_env(folder: Path) -> None:
     (folder / SERVICE_ENV).unlink(missing_ok=True)
+
+
+def alembic_command(data: Path) -> str:
+    """How to call Alembic, in this folder, on the PostgreSQL whose addresses lie in `data`."""
+    program = _from_here(Path(sys.executable).with_name("alembic"))
+    # Where it looks by itself, unless it was told to read no file.
+    if data == DEFAULT_DATA.absolute() and os.environ.get(ENV_FILE_VARIABLE) != "":
+        return program
+    return f"{ENV_FILE_VARIABLE}={_from_here(data / SERVICE_ENV)} {program}"
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return shlex.quote(f"{path.relative_to(here) if path.is_relative_to(here) else path}")
 
 
 def mask_password(url: str) -> str:

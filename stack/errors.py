@@ -1,6 +1,6 @@
 """What can go wrong while starting or stopping things, as one clear line for a person.
 
-StackError         anything that ends `python -m stack`; its text says what is wrong and what to do
+StackError         anything that ends `stack`; its text says what is wrong and what to do
 ├── PortTaken      the service's port cannot be bound
 └── FolderInUse    another process already uses the data folder
 """

@@ -12,10 +12,11 @@ from stack.folders import unwritable
 class FolderLock:
     """An exclusive lock on the file `path`, which says who holds it."""
 
-    def __init__(self, path: Path, refusal: str) -> None:
-        """`refusal` begins the message when the lock is held, such as "another `make run` uses it"."""
+    def __init__(self, path: Path, refusal: str, advice: str = "") -> None:
+        """When the lock is held, `refusal` begins the message ("another `make run` uses it"), and `advice` ends it."""
         self._path = path
         self._refusal = refusal
+        self._advice = f": {advice}" if advice else ""
         self._descriptor: int | None = None
 
     def acquire(self, serves: str = "") -> None:
@@ -31,7 +32,7 @@ class FolderLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise FolderInUse(f"{self._refusal}{self._describe_holder()}") from None
+            raise FolderInUse(f"{self._refusal}{self._describe_holder()}{self._advice}") from None
         except OSError as error:
             os.close(descriptor)
             raise unwritable(self._path.parent, error) from error

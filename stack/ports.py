@@ -7,6 +7,7 @@ import socket
 from stack.errors import PortTaken, StackError
 
 LOOPBACK = "127.0.0.1"
+_ANY_HOST = "Use --host 127.0.0.1, or 0.0.0.0 for all (make run HOST=127.0.0.1)"
 
 
 def require_bindable(host: str, port: int) -> None:
@@ -20,6 +21,9 @@ def require_bindable(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
+    # No label of a name may be empty or long: Python encodes the name itself, and complains in its own way.
+    except UnicodeError as error:
+        raise StackError(f"cannot listen on {host}: it is no address and no name. {_ANY_HOST}") from error
     except OSError as error:
         raise _refusal(host, port, error) from error
 
@@ -32,7 +36,7 @@ def _refusal(host: str, port: int, error: OSError) -> StackError:
         )
     if error.errno == errno.EACCES:
         return PortTaken(f"port {port} needs privileges: choose one above 1023 (make run PORT=8000)")
-    return StackError(f"cannot listen on {host}: {error.strerror or error}. Use --host 127.0.0.1, or 0.0.0.0 for all")
+    return StackError(f"cannot listen on {host}: {error.strerror or error}. {_ANY_HOST}")
 
 
 def _holder(port: int) -> str:

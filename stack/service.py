@@ -1,4 +1,4 @@
-"""The service as a child process: starting it, and asking it whether it is ready."""
+"""The service as a child process: starting it, and asking it whether it is ready, and why it is not."""
 
 import http.client
 import os
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from stack.errors import StackError
+from stack.health import Health, read_health
 from stack.process import GuardedProcess, describe_end
 
 STOP_GRACE_SECONDS = 15.0
@@ -34,26 +35,39 @@ def start_service(command: Sequence[str], variables: Mapping[str, str]) -> Guard
     return GuardedProcess(command, name="the service", env={**os.environ, **variables}, grace=STOP_GRACE_SECONDS)
 
 
-def wait_until_ready(service: GuardedProcess, host: str, port: int, timeout: float, say: Callable[[str], None]) -> bool:
-    """Asks /readyz until it answers 200, for up to `timeout` seconds; then says what /health knows.
+def wait_until_ready(
+    service: GuardedProcess, host: str, port: int, say: Callable[[str], None], *, timeout: float, patience: float
+) -> Health | None:
+    """Asks /readyz until it answers 200, and says what /health says meanwhile, whenever that changes.
+
+    Waits up to `timeout` seconds, and no longer than `patience` seconds after the first answer.
+
+    Returns None once it is ready, otherwise what /health said last: at the end of the time, or as soon as
+    waiting is vain.
 
     Raises StackError when the service ends instead.
     """
     deadline = time.monotonic() + timeout
-    announced = False
+    answered = False
+    health, said = Health(), ""
     while time.monotonic() < deadline:
         if (code := service.poll()) is not None:
             raise StackError(f"the service ended with {describe_end(code)} before it was ready: its last lines say why")
         status, _ = get(host, port, "/readyz")
         if status == 200:
-            return True
-        if status is not None and not announced:
-            say("the service answers; waiting for the schema …")
-            announced = True
+            return None
+        if status is not None:
+            if not answered:
+                answered, deadline = True, min(deadline, time.monotonic() + patience)
+            _, body = get(host, port, "/health")
+            health = read_health(body) if body else health
+            if (line := health.describe()) not in ("", said):
+                say(line)
+                said = line
+            if health.why_waiting_is_vain():
+                return health
         time.sleep(POLL_SECONDS)
-    _, body = get(host, port, "/health")
-    say(f"the service is not ready after {timeout:.0f} s; it goes on. /health says: {body or 'nothing'}")
-    return False
+    return health
 
 
 def get(host: str, port: int, path: str) -> tuple[int | None, str]:

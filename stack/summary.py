@@ -17,8 +17,11 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def print_summary(url: str, database: str, folder: Path | None, port: int) -> None:
-    """`database` is a URL without password, `folder` holds the data, None for a server of the user's."""
+def print_summary(url: str, database: str, folder: Path | None, addresses: Path | None, port: int) -> None:
+    """`database` is a URL without password, the file `addresses` has it in full, and `folder` holds the data.
+
+    Both are None for a server of the user's.
+    """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -28,10 +31,12 @@ def print_summary(url: str, database: str, folder: Path | None, port: int) -> No
         ("health", f"{url}/health"),
         ("metrics", f"{url}/metrics"),
         ("database", database),
-        *([] if folder is None else [("data", str(folder))]),
+        ("addresses", addresses),
+        ("data", folder),
     ):
         # As Text, since rich would read the brackets of an IPv6 address as markup.
-        table.add_row(name, Text(place))
+        if place is not None:
+            table.add_row(name, Text(f"{place}"))
     kept_in = database if folder is None else folder
     console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
     with contextlib.suppress(OSError):

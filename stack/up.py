@@ -1,15 +1,18 @@
 """`stack up`: PostgreSQL and the service together, until Ctrl-C."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from stack.database_urls import (
+    GATE_VARIABLE,
     MIGRATE_VARIABLE,
     DatabaseUrls,
+    UserSettings,
+    alembic_command,
     chosen_urls,
     mask_password,
     read_user_settings,
@@ -18,6 +21,7 @@ from stack.database_urls import (
 )
 from stack.errors import StackError
 from stack.folders import prepare_folder
+from stack.health import Health
 from stack.lock import FolderLock
 from stack.ports import LOOPBACK, require_bindable
 from stack.postgres import Cluster, ensure_database
@@ -79,7 +83,11 @@ class _Run:
         self.data = options.data.absolute()
         self._options = options
         self._parts: list[Part] = []
-        self._lock = FolderLock(self.data / LOCK_FILE, f"another `make run` is already using {self.data}")
+        self._lock = FolderLock(
+            self.data / LOCK_FILE,
+            f"another `make run` is already using {self.data}",
+            "to run a second one beside it: make run DATA=.data/other PORT=8001",
+        )
 
     def start(self) -> None:
         options = self._options
@@ -90,15 +98,17 @@ class _Run:
         self._lock.acquire(serves=base_url(options.host, options.port))
         remove_service_env(self.data)
         require_bindable(options.host, options.port)
-        folder = None
+        folder = addresses = alembic = None
         if urls is None:
             cluster = self._start_postgres()
             urls, folder = DatabaseUrls.of(ensure_database(cluster)), cluster.folder
-            write_service_env(self.data, urls)
+            addresses, alembic = write_service_env(self.data, urls), alembic_command(self.data)
         else:
-            say(f"DATABASE_URL is set: using {mask_password(urls.app)}, no PostgreSQL is started")
-        self._start_service(urls, settings)
-        print_summary(base_url(options.host, options.port), mask_password(urls.app), folder, options.port)
+            say(f"DATABASE_URL is set in {urls.origin}: using {mask_password(urls.app)}, no PostgreSQL is started")
+        self._start_service(urls, settings, alembic)
+        if settings.choice(GATE_VARIABLE) == "off":
+            say("the schema gate is off: /health says nothing of the schema")
+        print_summary(base_url(options.host, options.port), mask_password(urls.app), folder, addresses, options.port)
 
     def _start_postgres(self) -> Cluster:
         begun = time.monotonic()
@@ -111,17 +121,23 @@ class _Run:
         )
         return cluster
 
-    def _start_service(self, urls: DatabaseUrls, settings: Mapping[str, str]) -> None:
+    def _start_service(self, urls: DatabaseUrls, settings: UserSettings, alembic: str | None) -> None:
         options = self._options
-        migrate = {} if MIGRATE_VARIABLE in settings else {MIGRATE_VARIABLE: "on_start"}
+        migrate = {} if settings.choice(MIGRATE_VARIABLE) else {MIGRATE_VARIABLE: "on_start"}
+        # Nobody migrates: whoever asked for that wants to see what the service says meanwhile.
+        nobody_migrates = settings.choice(MIGRATE_VARIABLE) == "never"
+        patience = UNMIGRATED_SECONDS if nobody_migrates else options.ready_timeout
         command = options.command or service_command(options.host, options.port)
         service = start_service(command, urls.environment() | migrate)
         self._parts.append(service)
         begun = time.monotonic()
-        # Nobody migrates: whoever asked for that wants to see what the service says meanwhile.
-        patience = UNMIGRATED_SECONDS if settings.get(MIGRATE_VARIABLE) == "never" else options.ready_timeout
-        if wait_until_ready(service, options.host, options.port, patience, say):
+        health = wait_until_ready(
+            service, options.host, options.port, say, timeout=options.ready_timeout, patience=patience
+        )
+        if health is None:
             say(f"the service is ready after {time.monotonic() - begun:.1f} s")
+        else:
+            _say_what_to_do(health, time.monotonic() - begun, alembic, nobody_migrates=nobody_migrates)
 
     def watch(self) -> None:
         """Returns never: ends by KeyboardInterrupt, or StackError when a part ends by itself."""
@@ -147,3 +163,22 @@ class _Run:
         if self._lock.is_held:
             remove_service_env(self.data)
             self._lock.release()
+
+
+def _say_what_to_do(health: Health, waited: float, alembic: str | None, *, nobody_migrates: bool) -> None:
+    """`waited` is in seconds; `alembic` calls it on the PostgreSQL started here, None for the user's."""
+    advice = health.what_to_do(alembic)
+    reason = health.why_waiting_is_vain()
+    if not reason and nobody_migrates and health.schema_fault and not health.database_fault:
+        reason = f"nobody migrates ({MIGRATE_VARIABLE}=never)"
+    elif not reason:
+        reason = f"{waited:.0f} s have passed"
+        if health.migration == "running":
+            reason, advice = f"{reason}, and the migration is still running", ""
+        elif not health.describe():
+            reason, advice = f"{reason}, and /health does not say why", ""
+    if advice:
+        say(f"the service goes on, not ready: {reason}. What to do, in another terminal; traffic flows by itself then:")
+        say(f"  {advice}")
+    else:
+        say(f"the service goes on, not ready: {reason}. Traffic flows by itself once that has changed")

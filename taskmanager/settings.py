@@ -176,7 +176,10 @@ def _read_file(path: str) -> dict[str, str]:
         raise SettingsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     for binding in parse_stream(StringIO(text)):
         if binding.error:
-            raise SettingsError(f"{path}, line {binding.original.line}: not of the form NAME=value")
+            # What is reported begins with the empty lines before.
+            before = binding.original.string[: -len(binding.original.string.lstrip())]
+            line = binding.original.line + before.count("\n")
+            raise SettingsError(f"{path}, line {line}: not of the form NAME=value")
     return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stack.errors import StackError
+from stack.folders import ANOTHER_FOLDER
 from stack.postgres.binaries import Binaries
 from stack.postgres.place import Place
 from stack.process import GuardedProcess
@@ -14,29 +15,32 @@ from stack.process import GuardedProcess
 SUPERUSER = "postgres"
 UNFINISHED = "postgres.init-"
 BUILTIN_LOCALES_SINCE = 17
-_AFRESH = "move it away to begin with an empty database, or restore it from a backup"
 
 
 def check_data_folder(pgdata: Path, major: int) -> None:
     """Raises StackError when PostgreSQL `major` cannot work with the folder. Changes nothing in it."""
     if not pgdata.is_dir():
-        raise StackError(f"{pgdata} is not a folder: {_AFRESH}")
+        raise StackError(f"{pgdata} is not a folder: {_afresh(pgdata)}")
     _require_access(pgdata)
     try:
         version = (pgdata / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
-        raise StackError(f"{pgdata} is no PostgreSQL data folder, PG_VERSION is missing: {_AFRESH}") from None
+        raise StackError(f"{pgdata} is no PostgreSQL data folder, PG_VERSION is missing: {_afresh(pgdata)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"{pgdata / 'PG_VERSION'} cannot be read ({error}): {_AFRESH}") from error
+        raise StackError(f"{pgdata / 'PG_VERSION'} cannot be read ({error}): {_afresh(pgdata)}") from error
     if not version.isdigit():
-        raise StackError(f"{pgdata / 'PG_VERSION'} is garbled ({version[:20]!r}): {_AFRESH}")
+        raise StackError(f"{pgdata / 'PG_VERSION'} is garbled ({version[:20]!r}): {_afresh(pgdata)}")
     if int(version) != major:
         raise StackError(
             f"{pgdata} was made by PostgreSQL {version}, but PostgreSQL {major} would run it: set "
-            f"TASKMANAGER_POSTGRES_BIN to the bin folder of PostgreSQL {version}, or {_AFRESH}"
+            f"TASKMANAGER_POSTGRES_BIN to the bin folder of PostgreSQL {version}, or {_afresh(pgdata)}"
         )
     if not (pgdata / "global" / "pg_control").is_file():
-        raise StackError(f"{pgdata} is damaged, global/pg_control is missing: {_AFRESH}")
+        raise StackError(f"{pgdata} is damaged, global/pg_control is missing: {_afresh(pgdata)}")
+
+
+def _afresh(pgdata: Path) -> str:
+    return f"move {pgdata} away to begin with an empty database, or restore it from a backup"
 
 
 def _require_access(pgdata: Path) -> None:
@@ -44,7 +48,7 @@ def _require_access(pgdata: Path) -> None:
     if os.geteuid() not in (0, owner):
         raise StackError(
             f"{pgdata} belongs to user id {owner}, not to yours ({os.geteuid()}): run as that user "
-            "or as root, or choose another folder with --data"
+            f"or as root, or {ANOTHER_FOLDER}"
         )
 
 

@@ -36,10 +36,13 @@ def read_passwords(folder: Path) -> Passwords:
         if not all(isinstance(password, str) and password for password in asdict(passwords).values()):
             raise ValueError("not three passwords")
     except FileNotFoundError:
-        raise StackError(f"{path} is missing, so nobody can log in to {folder / 'postgres'}: {_WAY_OUT}") from None
+        raise StackError(
+            f"{path} is missing, so nobody can log in to {folder / 'postgres'}: {_way_out(folder)}"
+        ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise StackError(f"{path} cannot be read as passwords ({error}): {_WAY_OUT}") from error
+        raise StackError(f"{path} cannot be read as passwords ({error}): {_way_out(folder)}") from error
     return passwords
 
 
-_WAY_OUT = "restore the file from a backup, or move the `postgres` folder away to begin with an empty database"
+def _way_out(folder: Path) -> str:
+    return f"restore the file from a backup, or move {folder / 'postgres'} away to begin with an empty database"

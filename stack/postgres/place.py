@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.errors import StackError
-from stack.folders import prepare_folder
+from stack.folders import ANOTHER_FOLDER, prepare_folder
 from stack.identity import Identity, unprivileged_identity
 
 OUTSIDE = Path("/var/lib/taskmanager-api")
@@ -42,7 +42,7 @@ def choose_place(asked: Path, outside: Path) -> Place:
     if inside_exists and not reachable:
         raise StackError(
             f"the account `{identity.name}`, which owns {asked / PGDATA}, cannot enter {asked}: "
-            "let it pass (chmod o+x on each folder above), or choose another folder with --data"
+            f"let it pass (chmod o+x on each folder above), or {ANOTHER_FOLDER}"
         )
     if inside_exists or (reachable and not (elsewhere / PGDATA).exists()):
         return Place(asked, identity)

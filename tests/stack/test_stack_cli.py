@@ -26,10 +26,18 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 def test_help_has_examples(arguments: list[str], launcher_environment: dict[str, str]) -> None:
     done = run(launcher_environment, *arguments)
     assert done.returncode == 0
-    assert "python -m stack up --port 8001" in done.stdout
+    assert done.stdout.startswith("usage: stack ")
+    assert "stack up --port 8001" in done.stdout
+    assert "make run" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["up", "--port", "0"], ["up", "--port", "x"], ["down"], []])
+def test_bare_command_prints_the_help(launcher_environment: dict[str, str]) -> None:
+    done = run(launcher_environment)
+    assert done.returncode == 2
+    assert done.stderr == run(launcher_environment, "--help").stdout
+
+
+@pytest.mark.parametrize("arguments", [["up", "--port", "0"], ["up", "--port", "x"], ["down"]])
 def test_wrong_usage_is_one_line(arguments: list[str], launcher_environment: dict[str, str]) -> None:
     done = run(launcher_environment, *arguments)
     assert done.returncode == 2
@@ -53,20 +61,34 @@ def test_unwritable_folder_is_one_line(folder: Path, launcher_environment: dict[
         done = run(launcher_environment, "up", "--data", str(data))
         assert done.returncode == 1
         assert done.stderr.startswith(f"error: cannot write in {data}: ")
+        assert "make run DATA=" in done.stderr
         assert done.stderr.count("\n") == 1
 
 
-def test_file_in_place_of_the_folder_is_one_line(folder: Path, launcher_environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_file_in_place_of_the_folder_is_one_line(
+    below: str, folder: Path, launcher_environment: dict[str, str]
+) -> None:
     (folder / "data").write_text("")
-    done = run(launcher_environment, "up", "--data", str(folder / "data"))
+    done = run(launcher_environment, "up", "--data", str(folder / "data" / below))
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == (
+        f"error: {folder / 'data'} is a file, not a folder: choose another folder (make run DATA=FOLDER)\n"
+    )
 
 
 def test_foreign_host_is_one_line(folder: Path, launcher_environment: dict[str, str]) -> None:
     done = run(launcher_environment, "up", "--host", "192.0.2.1", "--data", str(folder / "data"))
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot listen on 192.0.2.1: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_host_that_cannot_be_a_name_is_one_line(host: str, folder: Path, launcher_environment: dict[str, str]) -> None:
+    done = run(launcher_environment, "up", "--host", host, "--data", str(folder / "data"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot listen on {host}: it is no address and no name. Use --host ")
     assert done.stderr.count("\n") == 1
 
 

@@ -30,9 +30,12 @@ sys.exit(cli.main(["up", "--port", port, "--data", data]))
 """
 STAND_IN = """
 import http.server, json, os, sys
+health = json.loads(os.environ.get("HEALTH", "[]"))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps(dict(os.environ, PID=os.getpid())).encode()
+        if self.path == "/health" and health:
+            body = json.dumps(health.pop(0) if len(health) > 1 else health[0]).encode()
         self.send_response(503 if self.path in sys.argv[2:] else 200)
         self.end_headers()
         self.wfile.write(body)
@@ -140,6 +143,7 @@ def test_shows_what_runs_where_without_secrets(launch: Launcher) -> None:
         f"{base}/health",
         f"{base}/metrics",
         "taskmanager_app:***@",
+        f"addresses  {launched.data / 'service.env'}",
     ):
         assert shown in launched.output
     assert f"curl http://localhost:{launched.port}/tasks" in launched.output
@@ -155,8 +159,9 @@ def test_second_launcher_is_sent_to_the_first(launch: Launcher) -> None:
     assert second.process.wait(PATIENCE) == 4
     assert second.output == (
         f"error: another `make run` is already using {first.data} "
-        f"(pid {first.process.pid}, serving http://127.0.0.1:{first.port})\nstopped\n"
-    ).replace("stopped\n", "")
+        f"(pid {first.process.pid}, serving http://127.0.0.1:{first.port}): "
+        "to run a second one beside it: make run DATA=.data/other PORT=8001\n"
+    )
     assert first.get("/readyz")
 
 
@@ -202,9 +207,70 @@ def test_service_that_does_not_start_ends_all(launch: Launcher) -> None:
 def test_unready_service_goes_on_and_says_why(launch: Launcher) -> None:
     launched = launch("/readyz")
     launched.wait_ready()
-    assert "waiting for the schema" in launched.output
-    assert "the service is not ready after 1 s; it goes on. /health says: {" in launched.output
+    assert "the service goes on, not ready: 1 s have passed, and /health does not say why." in launched.output
     assert launched.end(signal.SIGINT) == 0
+
+
+def health(migration: str | None = None, **database: str) -> dict[str, object]:
+    schema = {"status": "fail", "state": "behind", "cause": "Not applied.", "solution": "alembic upgrade head"}
+    return {
+        "checks": {"database": database, "schema": schema | ({} if migration is None else {"migration": migration})}
+    }
+
+
+def test_says_each_cause_once_while_it_waits(launch: Launcher) -> None:
+    refused = health("waiting", status="fail", detail="PostgreSQL refused\nthe password")
+    launched = launch(
+        "/readyz", HEALTH=json.dumps([refused, refused, health("running"), {"checks": {}}, health("running")])
+    )
+    launched.wait_ready()
+    lines = [line for line in launched.output.splitlines() if line.startswith("not ready")]
+    assert lines == [
+        "not ready: the database: PostgreSQL refused the password (migration: waiting)",
+        "not ready: behind: Not applied. (migration: running)",
+    ]
+    assert "not ready: 1 s have passed, and the migration is still running." in launched.output
+
+
+@pytest.mark.parametrize(
+    ("migration", "reason"),
+    [
+        ("failed", "the migration failed, and the lines above say why"),
+        ("not_possible", "the service may not migrate this database"),
+        ("not_needed", "no revision is missing, so that no migration would mend this"),
+    ],
+)
+def test_stops_waiting_when_that_is_vain_and_says_what_to_type(launch: Launcher, migration: str, reason: str) -> None:
+    launched = launch("/readyz", HEALTH=json.dumps([health("running"), health(migration)]))
+    launched.wait_ready()
+    said = launched.output
+    alembic = Path(sys.executable).with_name("alembic")
+    assert f"the service goes on, not ready: {reason}. " in said
+    assert "traffic flows by itself" in said
+    assert f"\n  TASKMANAGER_ENV_FILE={launched.data}/service.env {alembic} upgrade head\n" in said
+    assert f"http://127.0.0.1:{launched.port}/tasks" in said
+
+
+def test_where_nobody_migrates_it_says_so_and_what_to_type(launch: Launcher) -> None:
+    launched = launch("/readyz", HEALTH=json.dumps([health()]), TASKMANAGER_MIGRATE="Never")
+    launched.wait_ready()
+    assert "not ready: nobody migrates (TASKMANAGER_MIGRATE=never). " in launched.output
+    assert f"TASKMANAGER_ENV_FILE={launched.data}/service.env " in launched.output
+
+
+def test_on_the_users_own_server_the_solution_is_told_as_it_is(launch: Launcher) -> None:
+    launched = launch("/readyz", HEALTH=json.dumps([health("failed")]), DATABASE_URL="postgresql://db.example/tasks")
+    launched.wait_ready()
+    assert "\n  alembic upgrade head\n" in launched.output
+    assert "service.env" not in launched.output
+
+
+@pytest.mark.parametrize("gate", ["off", "OFF", "enforce"])
+def test_says_when_the_gate_is_off(launch: Launcher, gate: str) -> None:
+    launched = launch(TASKMANAGER_SCHEMA_GATE=gate)
+    launched.wait_ready()
+    line = "\nthe schema gate is off: /health says nothing of the schema\n"
+    assert (line in launched.output) == (gate != "enforce")
 
 
 def test_users_own_server_is_used_and_masked(launch: Launcher) -> None:
@@ -214,7 +280,7 @@ def test_users_own_server_is_used_and_masked(launch: Launcher) -> None:
     seen = launched.get("/environment")
     assert (seen["DATABASE_URL"], seen["TASKMANAGER_MIGRATE"]) == (url, "never")
     assert "secret" not in launched.output
-    assert "postgresql://me:***@db.example/tasks" in launched.output
+    assert "DATABASE_URL is set in the environment: using postgresql://me:***@db.example/tasks, " in launched.output
     assert not (launched.data / "postgres").exists()
     assert not (launched.data / "service.env").exists()
 
@@ -224,6 +290,23 @@ def test_env_file_counts(launch: Launcher, folder: Path) -> None:
     launched = launch(TASKMANAGER_ENV_FILE=str(folder / "settings"))
     launched.wait_ready()
     assert launched.get("/")["DATABASE_URL"] == "postgresql://me:secret@db.example/tasks"
+    assert f"DATABASE_URL is set in {folder / 'settings'}: using " in launched.output
+
+
+def test_addresses_of_two_sources_are_never_mixed(launch: Launcher, folder: Path) -> None:
+    mine, other = "postgresql://me@mine.example/tasks", "postgresql://me@other.example/tasks"
+    (folder / "settings").write_text(f"DATABASE_URL={other}\nMIGRATION_DATABASE_URL={other}\n")
+    launched = launch(TASKMANAGER_ENV_FILE=str(folder / "settings"), DATABASE_URL=mine)
+    launched.wait_ready()
+    seen = launched.get("/")
+    assert (seen["DATABASE_URL"], seen["MIGRATION_DATABASE_URL"]) == (mine, "")
+
+
+def test_broken_env_file_is_one_line(launch: Launcher, folder: Path) -> None:
+    (folder / "settings").write_text("A=1\n\nnot an assignment\n")
+    launched = launch(TASKMANAGER_ENV_FILE=str(folder / "settings"))
+    assert launched.process.wait(PATIENCE) == 1
+    assert launched.output == f"error: {folder / 'settings'}, line 3: not of the form NAME=value\n"
 
 
 def test_taken_port_is_one_line(launch: Launcher) -> None:

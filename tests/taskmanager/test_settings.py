@@ -261,7 +261,7 @@ def test_a_file_that_is_not_utf_8_is_named(folder: Path) -> None:
 
 
 def test_a_line_that_is_no_setting_is_named_by_its_number(folder: Path) -> None:
-    (folder / ".env").write_text("TASKMANAGER_POOL_SIZE=3\nDATABASE_URL postgres://x\n")
+    (folder / ".env").write_text("TASKMANAGER_POOL_SIZE=3\n\n\nDATABASE_URL postgres://x\n")
 
-    with pytest.raises(SettingsError, match=r"^\.env, line 2: not of the form NAME=value"):
+    with pytest.raises(SettingsError, match=r"^\.env, line 4: not of the form NAME=value"):
         load_settings({})
