@@ -245,6 +245,8 @@ def test_stops_waiting_when_that_is_vain_and_says_what_to_type(launch: Launcher,
     launched.wait_ready()
     said = launched.output
     alembic = Path(sys.executable).with_name("alembic")
+    if alembic.is_relative_to(Path.cwd()):
+        alembic = alembic.relative_to(Path.cwd())
     assert f"the service goes on, not ready: {reason}. " in said
     assert "traffic flows by itself" in said
     assert f"\n  TASKMANAGER_ENV_FILE={launched.data}/service.env {alembic} upgrade head\n" in said

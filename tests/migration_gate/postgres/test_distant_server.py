@@ -38,11 +38,18 @@ async def _distant(url: str) -> AsyncIterator[str]:
             await asyncio.sleep(ONE_WAY_S)
             writer.write(data)
         writer.close()
+        await writer.wait_closed()
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    lines: list[asyncio.Task[None]] = []
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(parts.hostname, parts.port)
         await asyncio.gather(forward(reader, back), forward(there, writer), return_exceptions=True)
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(asyncio.create_task(connect(reader, writer)))
 
     async with await asyncio.start_server(accept, "127.0.0.1", 0) as proxy:
         port = proxy.sockets[0].getsockname()[1]
         yield url.replace(f":{parts.port}/", f":{port}/")
+        await asyncio.gather(*lines)
