@@ -48,8 +48,8 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _add_extra,
-                *([_add_service] if as_json else []),
                 _describe_exception,
+                _add_service if as_json else _lay_out_exception,
             ],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
@@ -89,6 +89,14 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
     event["exception.type"] = f"{type(error).__module__}.{type(error).__qualname__}"
     event["exception.message"] = told(error)
     event["exception.stacktrace"] = "".join(traceback.format_tb(error.__traceback__))
+    return event
+
+
+def _lay_out_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For people: the trace over several lines, its cause last, as Python prints it."""
+    if "exception.type" in event:
+        stack = event.pop("exception.stacktrace")
+        event["exception"] = f"{stack}{event.pop('exception.type')}: {event.pop('exception.message')}"
     return event
 
 
