@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock clean
+.PHONY: help install run test check format requirements clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with everything that run, test and check need
 
@@ -33,11 +33,11 @@ check: $(INSTALLED) ## Check format, style, types, the import rule and the revis
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-lock: $(INSTALLED) ## Compile the requirements files anew from pyproject.toml
+requirements: $(INSTALLED) ## Compile the requirements files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command "make lock" --output-file requirements.txt pyproject.toml
+		--custom-compile-command "make requirements" --output-file requirements.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
-		--custom-compile-command "make lock" --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+		--custom-compile-command "make requirements" --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 
 clean: ## Remove .venv and caches; your tasks in .data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
