@@ -104,9 +104,9 @@ class StartupMigration:
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     child.terminate()
-    try:
-        async with asyncio.timeout(TERMINATE_GRACE_S):
-            await child.wait()
-    except TimeoutError:
+    # Not asyncio.timeout: in a task that is being cancelled, early releases of Python 3.11 do not let it expire.
+    ended = asyncio.ensure_future(child.wait())
+    await asyncio.wait({ended}, timeout=TERMINATE_GRACE_S)
+    if not ended.done():
         child.kill()
-        await child.wait()
+    await ended

@@ -20,7 +20,9 @@ from stack.process import is_running, wait_until
 
 PATIENCE = 60.0
 LAUNCH = """
-import sys
+import signal, sys
+# Whoever runs the tests under nohup hands down that SIGHUP is ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from stack import cli, up
 port, data, timeout, *command = sys.argv[1:]
