@@ -94,7 +94,7 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 def _lay_out_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """For people: the trace over several lines, its cause last, as Python prints it."""
-    if "exception.type" in event:
+    if "exception.stacktrace" in event:
         stack = event.pop("exception.stacktrace")
         event["exception"] = f"{stack}{event.pop('exception.type')}: {event.pop('exception.message')}"
     return event
