@@ -22,12 +22,13 @@ run: $(INSTALLED) ## Start PostgreSQL, migrate, and serve on http://127.0.0.1:80
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: $(INSTALLED) ## Check format, style, types, the import rule and the revisions lock
+check: $(INSTALLED) ## Check format, style, types, the import rule, the revisions lock and docs/openapi.json
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports | tail -n 3
 	@$(BIN)/migration-gate lock --check
+	@$(BIN)/python -m taskmanager.openapi --check docs/openapi.json
 	@echo "check: all passed"
 
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule

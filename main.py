@@ -9,6 +9,7 @@ from taskmanager.settings import UNUSABLE_SETTINGS, SettingsError
 try:
     app = create_app()
 except (SettingsError, MigrationGateError) as error:
-    # A server would print this as the last line of a long traceback.
-    print(f"taskmanager: {error}", file=sys.stderr)
+    # A server would print this as the last lines of a long traceback.
+    for line in str(error).splitlines():
+        print(f"taskmanager: {line}", file=sys.stderr)
     raise SystemExit(UNUSABLE_SETTINGS) from None

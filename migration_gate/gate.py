@@ -83,20 +83,25 @@ class SchemaGate:
         self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            not self._enforced
-            or self._watcher.verdict.servable
-            or scope["type"] == "lifespan"
-            or scope["path"] in self._open_paths
-        ):
+        if not self.refuses(scope):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
         else:
-            await self._refuse(scope, send)
+            await self.refuse(scope, send)
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
+    def refuses(self, scope: Scope) -> bool:
+        """Whether this request must not reach the application now."""
+        return (
+            self._enforced
+            and not self._watcher.verdict.servable
+            and scope["type"] != "lifespan"
+            and scope["path"] not in self._open_paths
+        )
+
+    async def refuse(self, scope: Scope, send: Send) -> None:
+        """Answer 503 in the application's place, telling revisions and the command that mends it."""
         content = problem(self._watcher.verdict.status) | {"instance": scope["path"]}
         if request_id := scope.get("state", {}).get("request_id"):
             content["request_id"] = request_id

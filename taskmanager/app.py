@@ -16,13 +16,17 @@ from migration_gate.expected import LOCK_NAME, read_lock
 from migration_gate.gate import SchemaGate
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.start import Progress, StartupMigration
-from migration_gate.status import SchemaStatus
 from migration_gate.watch import Watcher
-from taskmanager import __version__, health, problems, schema_faults
+from taskmanager import __version__, api_docs, health, openapi, problems, schema_faults
+from taskmanager.cors import CrossOrigin
 from taskmanager.database import Database
 from taskmanager.front_door import FrontDoor
+from taskmanager.keys import Keyring
 from taskmanager.observability import logs, metrics
-from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Migrate, Settings, SettingsError, load_settings
+from taskmanager.observability.request_log import RequestLog
+from taskmanager.route_table import RouteTable
+from taskmanager.security_headers import API_SECURITY_HEADERS
+from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Auth, Migrate, Settings, SettingsError, load_settings
 from taskmanager.tasks import routes
 from taskmanager.tasks.statements import STATEMENTS
 
@@ -40,12 +44,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises
     ------
-    SettingsError: the settings cannot be used, or name no database.
+    SettingsError: the settings cannot be used, name no database, or are not safe enough to serve with.
     RevisionsLockError: the code does not know which schema it needs.
     """
     settings = settings or load_settings()
-    if settings.database_url is None:
-        raise SettingsError(NO_DATABASE)
+    refusals = [NO_DATABASE] if settings.database_url is None else []
+    refusals += settings.violations()
+    if refusals or settings.database_url is None:
+        raise SettingsError("\n".join(refusals))
     logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stdout)
     app = FastAPI(
         title="TaskManager API",
@@ -53,26 +59,51 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Tasks over HTTP, on a schema that the code can trust",
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=api_docs.OPENAPI_PATH if settings.docs_served else None,
         # FastAPI's own telemetry would log what clients send.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     probe = AsyncpgProbe(settings.database_url, statements=STATEMENTS)
     watcher = Watcher(read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME), probe)
+    requests = metrics.RequestMetrics()
     app.state.settings = settings
     app.state.probe = probe
     app.state.watcher = watcher
     app.state.database = Database(settings.database_url, settings.pool_size)
     app.state.startup_migration = _startup_migration(settings, watcher)
     app.state.migration_progress = lambda: _progress(app)
+    app.state.draining = False
+    app.state.keyring = keyring = _keyring(settings)
+    app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None)
     # Not for the whole application: FastAPI would put that limit around the front door and answer in its place.
     app.include_router(routes.router, max_body_size=LARGEST_BODY_BYTES)
     app.include_router(health.router)
+    app.include_router(metrics.router(metrics.new_registry(watcher, requests, settings.auth_mode.value)))
+    if settings.docs_served:
+        api_docs.install(app)
     problems.install(app)
+    openapi.install(app)
     schema_faults.install(app)
-    # The last one added is the first one met: the gate stands inside the metrics, so that they count its 503s.
-    app.add_middleware(SchemaGate, watcher=watcher, mode=settings.schema_gate, open_paths=health.OPEN_PATHS)
-    metrics.install(app, watcher)
-    app.add_middleware(FrontDoor, largest_body_bytes=LARGEST_BODY_BYTES)
+    front_door = FrontDoor(
+        # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
+        app.build_middleware_stack().app,  # type: ignore[attr-defined]
+        app=app,
+        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS, longest_body_bytes=LARGEST_BODY_BYTES),
+        gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
+        keyring=keyring,
+        cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
+        metrics=requests,
+        log=request_log,
+        always_paths=health.ALWAYS_PATHS,
+        public_paths=health.PUBLIC_PATHS,
+        quiet_paths=health.QUIET_PATHS,
+        security_headers=API_SECURITY_HEADERS,
+        largest_body_bytes=LARGEST_BODY_BYTES,
+        max_in_flight=settings.max_in_flight,
+    )
+    app.state.front_door = app.middleware_stack = front_door
     return app
 
 
@@ -85,16 +116,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         "service starts",
         extra={"env": settings.env.value, "schema_gate": settings.schema_gate.value, "migrate": settings.migrate.value},
     )
-    await database.open()
-    renewals: set[asyncio.Task[None]] = set()
-
-    def renew(_: SchemaStatus) -> None:
-        task = asyncio.get_running_loop().create_task(database.renew())
-        renewals.add(task)
-        task.add_done_callback(renewals.discard)
-
-    watcher.on_change(renew)
+    if settings.auth_mode is Auth.NONE:
+        logger.warning("TASKMANAGER_AUTH=none: whoever reaches this port can read and change every task")
+    watcher.on_change(lambda _: database.renew())
     tasks = [asyncio.create_task(watcher.run(), name="schema watcher")]
+    if app.state.keyring is not None:
+        tasks.append(asyncio.create_task(app.state.keyring.watch(), name="key file"))
     if app.state.startup_migration is not None:
         tasks.append(asyncio.create_task(app.state.startup_migration.run(), name="start-up migration"))
     try:
@@ -105,6 +132,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await app.state.probe.close()
         await database.close()
+        app.state.request_log.flush()
         logger.info("service stopped")
 
 
@@ -116,6 +144,10 @@ def _startup_migration(settings: Settings, watcher: Watcher) -> StartupMigration
     command = [sys.executable, "-m", "taskmanager", "migrate", "--stop-with-parent"]
     # Where this process runs, since the child reads the same .env.
     return StartupMigration(watcher, command, environment, Path.cwd())
+
+
+def _keyring(settings: Settings) -> Keyring | None:
+    return Keyring(settings.keys, settings.keys_file) if settings.auth_mode is Auth.API_KEY else None
 
 
 def _progress(app: FastAPI) -> Progress | None:

@@ -1,4 +1,4 @@
-"""`taskmanager`: serve, migrate, and ask for the schema's state."""
+"""`taskmanager`: serve, migrate, ask for the schema's state, make keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from taskmanager import __version__
+from taskmanager import __version__, keys_cli
 from taskmanager.settings import (
     NO_DATABASE,
     PROJECT_ROOT,
@@ -39,6 +40,7 @@ examples:
   TASKMANAGER_MIGRATE=on_start taskmanager serve       the same, and apply the migrations first
   taskmanager migrate                                  apply the migrations and prove the result
   taskmanager status --json                            what the schema is, as the application's role sees it
+  taskmanager keys new --file keys                     make an API key, and add what is stored of it to a file
 
 Settings come from the environment or from .env (DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*);
 .env.example lists them.
@@ -50,7 +52,7 @@ exit status:
   4   Alembic reported success and a new connection does not see it
   69  migrate: the database cannot be reached, and trying again changes nothing
   75  migrate: the database cannot be reached now, or another migrator holds the lock; try again
-  78  a setting cannot be used
+  78  a setting cannot be used, or is not safe enough to serve with
 """
 
 
@@ -61,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options, load_settings())
     except SettingsError as error:
-        print(f"taskmanager: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"taskmanager: {line}", file=sys.stderr)
         return UNUSABLE_SETTINGS
 
 
@@ -84,15 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     status = verbs.add_parser("status", help="the schema's state; exit status 3 where it is not servable")
     status.add_argument("--json", action="store_true", help="print it as JSON")
     status.set_defaults(run=_status)
+    keys_cli.add_parser(verbs)
     return parser
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> int:
     # Here and not above: a command that serves nothing must not wait for these imports.
-    import uvicorn
-
     from migration_gate.errors import MigrationGateError
     from taskmanager.app import create_app
+    from taskmanager.http_server import Server
 
     try:
         app = create_app(settings)
@@ -100,9 +103,9 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     except (MigrationGateError, OSError) as error:
         print(f"taskmanager: {error}", file=sys.stderr)
         return 1
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10)
-    with listener, suppress(KeyboardInterrupt):  # uvicorn stops, and then raises what it was stopped by
-        uvicorn.Server(config).run(sockets=[listener])
+    with listener, suppress(KeyboardInterrupt):
+        drain = partial(setattr, app.state, "draining", True)
+        Server(app, refused=app.state.front_door.refused_below, drain=drain).run(sockets=[listener])
     return 0
 
 
@@ -132,6 +135,9 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     if settings.migration_url() is None:
         raise SettingsError(NO_DATABASE)
     logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
+    for line in settings.address_violations():
+        # Told, and no reason to refuse: a service cannot be mended by a migration that does not run.
+        logger.warning("unsafe: %s", line)
     if options.stop_with_parent:
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:

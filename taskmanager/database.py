@@ -1,31 +1,39 @@
-"""The database of the request path: an asyncpg pool, and its faults in HTTP's terms."""
+"""The database of the request path: a few asyncpg connections, and their faults in HTTP's terms.
+
+asyncpg's own pool would do, and costs more than a statement does: its release makes a task, its acquire a proxy.
+Here a request pops a connection from a list and appends it again; it waits only where there is none.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import Depends, Request
+from fastapi import Depends
 
 from migration_gate.postgres.url import asyncpg_url
+from taskmanager.direct_route import FromApplication
 from taskmanager.problems import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
-# How long a request waits for a connection. A client is told 503 within two seconds of a lost database.
-ACQUIRE_TIMEOUT_S = 1.5
-
-# How long a statement may go without an answer. Above the server's own statement_timeout, which tells
-# more; this one is for a server that cannot even tell that: a network that swallows every byte.
-SILENCE_TIMEOUT_S = 6.0
+# A client is told 503 within two seconds of a lost database, whether it waits for a connection or for an answer.
+ANSWER_WITHIN_S = 1.7
+CONNECT_TIMEOUT_S = 1.4
 
 # No statement ever sets session state, so there is none to reset: settings stand in the connection's start.
+# PostgreSQL's own timeout comes first, since it tells more than silence does.
 _SESSION = {
     "application_name": "taskmanager",
-    "statement_timeout": "5000",
-    "lock_timeout": "2000",
+    "timezone": "UTC",  # in which times are told
+    # Statements are written for one plan, whatever their arguments; it is made once and spares planning.
+    "plan_cache_mode": "force_generic_plan",
+    "statement_timeout": "1400",
+    "lock_timeout": "1400",
     "idle_in_transaction_session_timeout": "10000",
 }
 
@@ -33,11 +41,16 @@ _SESSION = {
 # deadlock, serialization failure, lock not available.
 _PASSING = ("08", "53", "57", "40P01", "40001", "55P03")
 
+_STATEMENT_TIMEOUT = "57014"
+
 _LOST_CONNECTION = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+# While the database is away every request meets it; a line for each would bury the one that tells why.
+_OUTAGE_LOG_INTERVAL_S = 5.0
 
 
 class Database:
-    """A pool that connects when it is first needed, so that a service starts without its database.
+    """Connections that are opened when they are first needed, so that a service starts without its database.
 
     Parameters
     ----------
@@ -46,38 +59,32 @@ class Database:
     """
 
     def __init__(self, url: str, size: int) -> None:
-        self._url = url
+        self._url = asyncpg_url(url)
         self._size = size
-        self._pool: asyncpg.Pool | None = None
-
-    async def open(self) -> None:
-        """Make the pool. Nothing is connected yet."""
-        self._pool = await asyncpg.create_pool(
-            asyncpg_url(self._url),
-            min_size=0,
-            max_size=self._size,
-            timeout=ACQUIRE_TIMEOUT_S,
-            command_timeout=SILENCE_TIMEOUT_S,
-            server_settings=_SESSION,
-            init=_opened,
-            reset=_no_reset,
-        )
+        self._idle: list[asyncpg.Connection] = []
+        self._open = 0
+        self._waiting: deque[asyncio.Future[asyncpg.Connection]] = deque()
+        self._expired: set[asyncpg.Connection] = set()
+        self._all: set[asyncpg.Connection] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._outage = _Outage()
 
     async def close(self) -> None:
         """Close every connection, without waiting for a server that does not answer."""
-        if self._pool is not None:
-            try:
-                async with asyncio.timeout(2):
-                    await self._pool.close()
-            except TimeoutError:
-                self._pool.terminate()
+        for task in self._background:
+            task.cancel()
+        connections, self._all, self._idle = list(self._all), set(), []
+        await asyncio.gather(*(_close(connection) for connection in connections))
 
-    async def renew(self) -> None:
-        """Let go of connections that planned their statements before the schema changed."""
-        if self._pool is not None:
-            await self._pool.expire_connections()
+    def renew(self) -> None:
+        """Let go of connections that planned their statements before the schema changed, those in use once they are
+        given back."""
+        self._expired |= self._all
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._part_with(connection)
 
-    async def row(self, sql: str, *arguments: object) -> tuple[Any, ...] | None:
+    async def row(self, sql: str, *arguments: object) -> asyncpg.Record | None:
         """Run one statement and return its first row.
 
         Raises
@@ -85,31 +92,167 @@ class Database:
         DatabaseUnavailable: no connection could be had, or PostgreSQL could not serve it now.
         asyncpg.PostgresError: the statement itself is at fault, a table that is not there, say.
         """
-        assert self._pool is not None  # noqa: S101  opened in the application's lifespan
         connection = None
+        timeout = ANSWER_WITHIN_S
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-            try:
-                row = await connection.fetchrow(sql, *arguments)
-            finally:
-                await self._pool.release(connection)
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    break
+                self._forget(connection)
+                connection = None
+            if connection is None:
+                asked = time.monotonic()
+                connection = await self._wait_for_connection()
+                timeout -= time.monotonic() - asked
+            row = await connection.fetchrow(sql, *arguments, timeout=max(timeout, 0.1))
         except asyncpg.PostgresError as error:
-            # Who is refused a connection, by a password say, has no statement that could be at fault.
-            if connection is not None and not (error.sqlstate or "").startswith(_PASSING):
-                raise
-            raise _unavailable(error) from error
+            if connection is not None:
+                self._give_back(connection)
+                # Who is refused a connection, by a password say, has no statement that could be at fault.
+                if not (error.sqlstate or "").startswith(_PASSING):
+                    raise
+            raise self._unavailable(error) from error
+        except ValueError:
+            # asyncpg's word for a value that does not fit its parameter; an error of its interface by class.
+            if connection is not None:
+                self._give_back(connection)
+            raise
         except _LOST_CONNECTION as error:
-            raise _unavailable(error) from error
-        return None if row is None else tuple(row)
+            if connection is not None:
+                self._abandon(connection)
+            raise self._unavailable(error) from error
+        except BaseException:
+            # Cancelled in the middle of a statement, whose answer nobody will read.
+            if connection is not None:
+                self._abandon(connection)
+            raise
+        self._give_back(connection)
+        if self._outage:
+            self._outage.ended()
+        return row
+
+    async def _wait_for_connection(self) -> asyncpg.Connection:
+        if self._open < self._size:
+            return await self._connect()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[asyncpg.Connection] = loop.create_future()
+        expiry = loop.call_later(CONNECT_TIMEOUT_S, _expire, future)
+        self._waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(future.result())
+            raise
+        finally:
+            expiry.cancel()
+
+    async def _connect(self) -> asyncpg.Connection:
+        self._open += 1
+        try:
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, server_settings=_SESSION)
+        except BaseException as error:
+            self._open -= 1
+            if self._open == 0 and isinstance(error, Exception):
+                self._refuse_all_waiting(error)
+            else:
+                self._serve_next_waiting()
+            raise
+        self._all.add(connection)
+        _log_life(connection)
+        return connection
+
+    def _give_back(self, connection: asyncpg.Connection) -> None:
+        if self._expired and connection in self._expired:
+            self._part_with(connection)
+            return
+        if self._waiting and connection.is_closed():
+            self._forget(connection)
+            return
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    def _abandon(self, connection: asyncpg.Connection) -> None:
+        connection.terminate()
+        self._forget(connection)
+
+    def _part_with(self, connection: asyncpg.Connection) -> None:
+        self._forget(connection)
+        self._spawn(_close(connection))
+
+    def _forget(self, connection: asyncpg.Connection) -> None:
+        self._open -= 1
+        self._all.discard(connection)
+        self._expired.discard(connection)
+        self._serve_next_waiting()
+
+    def _serve_next_waiting(self) -> None:
+        """There is room for one more connection: somebody may be waiting for it."""
+        if any(not future.done() for future in self._waiting):
+            self._spawn(self._open_another())
+
+    async def _open_another(self) -> None:
+        try:
+            connection = await self._connect()
+        except (asyncpg.PostgresError, *_LOST_CONNECTION):
+            return  # whoever waits is told by the expiry of its own wait, or by _refuse_all_waiting
+        self._give_back(connection)
+
+    def _refuse_all_waiting(self, error: Exception) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(ConnectionError(type(error).__name__))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
+        if _sqlstate(error) != _STATEMENT_TIMEOUT:  # of one statement; the database is there
+            self._outage.met(error)
+        return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
 
 
-def _unavailable(error: BaseException) -> DatabaseUnavailable:
-    fields = {"exception.type": type(error).__name__, "db.response.status_code": getattr(error, "sqlstate", None)}
-    logger.warning("database unavailable", extra=fields)
-    return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
+class _Outage:
+    """Tells of an outage at its beginning, every few seconds, and at its end. True while it lasts."""
+
+    def __init__(self) -> None:
+        self._refused = 0
+        self._told_at = float("-inf")
+
+    def __bool__(self) -> bool:
+        return self._refused > 0
+
+    def met(self, error: BaseException) -> None:
+        self._refused += 1
+        now = time.monotonic()
+        if now - self._told_at >= _OUTAGE_LOG_INTERVAL_S:
+            self._told_at = now
+            fields = {"exception.type": type(error).__name__, "db.response.status_code": _sqlstate(error)}
+            logger.warning("database unavailable", extra=fields | {"requests_refused": self._refused})
+
+    def ended(self) -> None:
+        logger.info("database serves again", extra={"requests_refused": self._refused})
+        self._refused = 0
 
 
-async def _opened(connection: asyncpg.Connection) -> None:
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(error, "sqlstate", None)
+
+
+def _expire(future: asyncio.Future[asyncpg.Connection]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
+def _log_life(connection: asyncpg.Connection) -> None:
     pid = connection.get_server_pid()
     logger.info("database connection opened", extra={"db.server_pid": pid})
     connection.add_termination_listener(
@@ -117,14 +260,11 @@ async def _opened(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _no_reset(_: object) -> None:
-    """Return a connection to the pool as it is."""
+async def _close(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=2)
+    except Exception:  # noqa: BLE001  a server that does not even take a farewell
+        connection.terminate()
 
 
-def current_database(request: Request) -> Database:
-    """The database of the application that serves this request."""
-    database: Database = request.app.state.database
-    return database
-
-
-CurrentDatabase = Annotated[Database, Depends(current_database)]
+CurrentDatabase = Annotated[Database, Depends(FromApplication("database"))]

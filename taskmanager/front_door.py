@@ -1,121 +1,334 @@
-"""A request's way in and out: request id, method, headers, faults nobody caught, log; once each."""
+"""A request's way in and out: what concerns every request, once each and in this order.
+
+    request id, admission (method, length, room), key, schema gate, route, headers, metrics, log
+
+What it finds at fault it answers itself; a plain request of a compiled route it serves directly; all else it hands to
+FastAPI (`direct_route` tells what is plain).
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-import secrets
-import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Mapping
+from random import getrandbits
+from time import perf_counter
 from typing import Any
 
-import structlog
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskmanager.problems import MEDIA_TYPE, allowed_methods, problem_body
+from migration_gate.gate import SchemaGate
+from taskmanager.cors import CrossOrigin
+from taskmanager.direct_route import Declined
+from taskmanager.key_lines import TASKS_READ
+from taskmanager.keys import Keyring
+from taskmanager.observability.logs import REQUEST_ID
+from taskmanager.observability.metrics import RequestMetrics
+from taskmanager.observability.request_log import RequestLog
+from taskmanager.problems import MEDIA_TYPE, PATCH_MEDIA_TYPES, problem_body
+from taskmanager.refusal import RawHeaders, Refusal
+from taskmanager.repeated_headers import RepeatedHeader, without_repetition
+from taskmanager.route_table import PathEntry, RouteTable
 
 logger = logging.getLogger(__name__)
 
 # Every other method would become a label of its own in the metrics, for as long as the process lives.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "_OTHER"
 
-# Probes and scrapes come every second and tell nothing while all is well.
-QUIET_PATHS = frozenset({"/health", "/livez", "/readyz", "/metrics"})
-
-_USABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_USABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}").fullmatch
 
 # What nginx logs where a client has gone before the answer; no client ever sees it.
 CLIENT_CLOSED_REQUEST = 499
 
+# Set by a server that can write an answer's head and body at once (`http_server`).
+WHOLE_ANSWER = "taskmanager.whole_answer"
+
+NO_HANDLER = "none"
+
 
 class FrontDoor:
-    """The outermost ASGI callable of the application."""
+    """The outermost ASGI callable of the application.
 
-    def __init__(self, app: ASGIApp, largest_body_bytes: int) -> None:
-        self.app = app
+    Parameters
+    ----------
+    inner: FastAPI's own stack, for all that is not served directly.
+    app: for its exception handlers.
+    routes: where requests are looked up.
+    gate: says whether the schema is servable.
+    keyring: who may call; None where nobody is asked.
+    metrics, log: told of every request but those of `quiet_paths`.
+    always_paths: they answer whatever the schema and the load: probes, metrics, the documentation.
+    public_paths: they answer whoever asks.
+    cross_origin: which web pages may call; None where none may.
+    quiet_paths: probes and scrapes, which come every second and tell nothing while all is well.
+    security_headers: of every answer that brings none of its own.
+    largest_body_bytes: a request that announces more is refused unread.
+    max_in_flight: requests in work at once; the next one is refused.
+    """
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        *,
+        app: FastAPI,
+        routes: RouteTable,
+        gate: SchemaGate,
+        keyring: Keyring | None,
+        cross_origin: CrossOrigin | None,
+        metrics: RequestMetrics,
+        log: RequestLog,
+        always_paths: frozenset[str],
+        public_paths: frozenset[str],
+        quiet_paths: frozenset[str],
+        security_headers: RawHeaders,
+        largest_body_bytes: int,
+        max_in_flight: int,
+    ) -> None:
+        self.inner = inner
+        self._app = app
+        self.routes = routes
+        self._find = routes.find
+        self._gate = gate
+        self._keyring = keyring
+        self._cross_origin = cross_origin
+        self.metrics = metrics
+        self._log = log
+        self._always_paths = always_paths
+        self._public_paths = public_paths
+        self._quiet_paths = quiet_paths
+        self._security_headers = security_headers
+        self._security_lines = _lines(security_headers)
         self._largest_body_bytes = largest_body_bytes
+        self._max_in_flight = max_in_flight
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.inner(scope, receive, send)
             return
-        request_id = _request_id(scope["headers"])
-        scope.setdefault("state", {})["request_id"] = request_id
-        started = time.perf_counter()
-        status = 0
+        started = perf_counter()
+        headers = dict(scope["headers"])
+        scope["state"] = state = scope.get("state", {})
+        state["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
+        REQUEST_ID.set(request_id)
+        path = scope["path"]
+        entry, argument = self._find(path)
+        security_headers, security_lines = self._security_headers, self._security_lines
+        if self._cross_origin is not None:
+            security_headers += self._cross_origin.headers(headers.get(b"origin"))
+            security_lines = _lines(security_headers)
+        exchange = _Exchange(scope, send, request_id, security_headers, security_lines)
+        try:
+            if len(headers) != len(scope["headers"]):
+                scope["headers"], headers = without_repetition(scope["headers"])
+            answer = self._refusal(scope, headers, path, entry)
+            if answer is None:
+                self.in_flight += 1
+                try:
+                    answer = await self._serve(scope, headers, entry, argument, receive, exchange)
+                finally:
+                    self.in_flight -= 1
+        except Exception as error:  # noqa: BLE001  nothing may leave the process unanswered
+            answer = await self._answer_to(error, scope, exchange)
+        if answer is not None:
+            await exchange.send_whole(answer)
+        method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+        duration_s = perf_counter() - started
+        handler = entry.path if entry is not None else getattr(scope.get("route"), "path", None)
+        quiet = path in self._quiet_paths
+        self._log.write(request_id, method, handler, exchange.status, duration_s, quiet=quiet)
+        if not quiet:
+            received = _length(headers.get(b"content-length"))
+            self.metrics.count(method, exchange.status, handler or NO_HANDLER, duration_s, received, exchange.length)
 
-        async def send_with_id(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = int(message["status"])
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
+    def refused_below(self, status: int) -> str:
+        """Count and log what the server refused before it became a request; returns its request id."""
+        request_id = _request_id(None)
+        self._log.write(request_id, OTHER_METHOD, None, status, 0.0)
+        self.metrics.count(OTHER_METHOD, status, NO_HANDLER, 0.0, 0, 0)
+        return request_id
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                refused = _refusal(scope, self._largest_body_bytes)
-                if refused is None:
-                    await self.app(scope, receive, send_with_id)
-                else:
-                    await _answer(scope, send_with_id, *refused)
-            except ClientDisconnect:
-                status = CLIENT_CLOSED_REQUEST
-            except Exception as error:
-                logger.exception("unhandled error", extra=_fields(scope, status or 500, started, error))
-                if status:
-                    raise  # the answer has begun: only breaking the connection tells the client
-                await _answer(scope, send_with_id, 500, "internal_error", "This is our fault. The log names it.")
-            _log(scope, status, started)
+    def _refusal(
+        self, scope: Scope, headers: Mapping[bytes, bytes], path: str, entry: PathEntry | None
+    ) -> Response | None:
+        """What can be answered from a request's head alone, before anything of its body is read."""
+        method = scope["method"]
+        length = headers.get(b"content-length")
+        if method not in METHODS:
+            return _problem(scope, 405, "method_not_allowed", "This method is not served.", _allow(entry))
+        if length is not None and _length(length) > self._largest_body_bytes:
+            detail = f"The body is larger than the {self._largest_body_bytes} bytes that this service takes."
+            return _problem(scope, 413, "content_too_large", detail)
+        if self.in_flight >= self._max_in_flight and path not in self._always_paths:
+            detail = "The service is working on as many requests as it can. Try again in a moment."
+            return _problem(scope, 503, "overloaded", detail, ((b"retry-after", b"1"),))
+        if method == "OPTIONS" and entry is not None:
+            return self._options(scope, entry)
+        operation = entry.operations.get("GET" if method == "HEAD" else method) if entry is not None else None
+        if self._keyring is not None and path not in self._public_paths:
+            # What is in no table, a wrong path or a route that was added later, is no less guarded.
+            needed = operation.scope if operation is not None else None
+            refusal = self._keyring.check(headers.get(b"authorization"), needed or TASKS_READ)
+            if refusal is not None:
+                return _refused(scope, refusal)
+        if entry is not None and operation is None:
+            detail = "This path does not take this method; the Allow header lists those it takes."
+            return _problem(scope, 405, "method_not_allowed", detail, _allow(entry))
+        return None
+
+    def _options(self, scope: Scope, entry: PathEntry) -> Response:
+        preflight = self._cross_origin.preflight(scope["headers"]) if self._cross_origin is not None else None
+        if preflight is None:
+            headers = {"Allow": entry.allow}
+            if "PATCH" in entry.operations:
+                headers["Accept-Patch"] = ", ".join(PATCH_MEDIA_TYPES)
+            return Response(status_code=204, headers=headers)
+        if preflight.refusal is not None:
+            return _refused(scope, preflight.refusal)
+        answer = Response(status_code=204)
+        answer.raw_headers.extend(preflight.headers)
+        return answer
+
+    async def _serve(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        entry: PathEntry | None,
+        argument: str,
+        receive: Receive,
+        exchange: _Exchange,
+    ) -> Response | None:
+        """Serve directly and return the answer, or through FastAPI, which sends its own."""
+        if self._gate.refuses(scope):
+            await self._gate.refuse(scope, exchange.send)
+            return None
+        method = scope["method"]
+        if method == "HEAD":
+            # The server goes on seeing HEAD, and leaves the body out.
+            scope = {**scope, "method": (method := "GET")}
+        if entry is not None:
+            scope["app"] = self._app
+            operation = entry.operations.get(method)
+            if operation is not None and operation.direct is not None:
+                answer = await operation.direct(scope, headers, argument, receive)
+                if not isinstance(answer, Declined):
+                    return answer
+                receive = answer.receive(receive)
+        await self.inner(scope, receive, exchange.send)
+        return None
+
+    async def _answer_to(self, error: Exception, scope: Scope, exchange: _Exchange) -> Response | None:
+        """The answer to what went wrong; None where it can reach nobody."""
+        if isinstance(error, ClientDisconnect):
+            exchange.status = CLIENT_CLOSED_REQUEST
+            return None
+        if isinstance(error, RepeatedHeader):
+            return _problem(scope, 400, "repeated_header", str(error))
+        if exchange.status == 0:
+            for kind in type(error).__mro__:
+                handler = self._app.exception_handlers.get(kind)
+                if handler is None or kind is Exception:
+                    continue
+                try:
+                    answer: Response = await handler(Request(scope), error)  # type: ignore[misc]
+                except Exception as unhandled:  # noqa: BLE001  it declined
+                    error = unhandled
+                    break
+                return answer
+        fields = {
+            "http.request.method": scope["method"] if scope["method"] in METHODS else OTHER_METHOD,
+            "http.response.status_code": exchange.status or 500,
+            "error.type": type(error).__name__,
+            "db.response.status_code": getattr(error, "sqlstate", None),
+        }
+        logger.error("unhandled error", exc_info=error, extra=fields)
+        if exchange.status:
+            raise error  # the answer has begun: only breaking the connection tells the client
+        return _problem(scope, 500, "internal_error", "This is our fault. The log names it.")
 
 
-def _refusal(scope: Scope, largest_body_bytes: int) -> tuple[int, str, str] | None:
-    """What can be refused from a request's head alone, before anything of its body is read."""
-    if scope["method"] not in METHODS:
-        return 405, "method_not_allowed", "This method is not served."
-    for name, value in scope["headers"]:
-        # The server has refused a length that is no number.
-        if name == b"content-length" and int(value) > largest_body_bytes:
-            detail = f"The body is larger than the {largest_body_bytes} bytes that this service takes."
-            return 413, "content_too_large", detail
-    return None
+class _Exchange:
+    """What is sent to one request."""
+
+    __slots__ = ("_request_id", "_scope", "_security_headers", "_security_lines", "_send", "length", "status")
+
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        request_id: str,
+        security_headers: RawHeaders,
+        security_lines: bytes,
+    ) -> None:
+        self._scope = scope
+        self._send = send
+        self._request_id = request_id
+        self._security_headers = security_headers
+        self._security_lines = security_lines
+        self.status = 0
+        self.length = 0
+
+    async def send_whole(self, answer: Response) -> None:
+        """Send an answer that is all there, at once where the server can."""
+        self.status = answer.status_code
+        headers = answer.raw_headers
+        headers.append((b"x-request-id", self._request_id.encode()))
+        body = answer.body
+        self.length = len(body)
+        if self._scope["method"] == "HEAD":
+            body = b""
+        extensions = self._scope.get("extensions")
+        write = extensions.get(WHOLE_ANSWER) if extensions is not None else None
+        if write is not None and write(self.status, headers, self._security_lines, body):
+            return
+        headers.extend(self._security_headers)
+        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def send(self, message: Message) -> None:
+        """ASGI's `send` for an application that answers by itself."""
+        if message["type"] == "http.response.start":
+            self.status = int(message["status"])
+            headers = [*message["headers"], (b"x-request-id", self._request_id.encode())]
+            present = {name for name, _ in headers}
+            headers.extend(header for header in self._security_headers if header[0] not in present)
+            self.length = _length(next((value for name, value in headers if name == b"content-length"), None))
+            message = {**message, "headers": headers}
+        elif self._scope["method"] == "HEAD":
+            message = {**message, "body": b""}
+        await self._send(message)
 
 
-def _log(scope: Scope, status: int, started: float) -> None:
-    level = logging.DEBUG if scope["path"] in QUIET_PATHS else logging.INFO
-    logger.log(level, "request", extra=_fields(scope, status, started))
-
-
-def _fields(scope: Scope, status: int, started: float, error: Exception | None = None) -> dict[str, Any]:
-    """What a log line says of a request: its route and never its path, which may hold what a client made up."""
-    fields: dict[str, Any] = {
-        "http.request.method": scope["method"] if scope["method"] in METHODS else "_OTHER",
-        "http.route": getattr(scope.get("route"), "path", None),
-        "http.response.status_code": status,
-        "duration_s": round(time.perf_counter() - started, 6),
-    }
-    if error is not None:
-        fields["error.type"] = type(error).__name__
-        fields["db.response.status_code"] = getattr(error, "sqlstate", None)
-    return fields
-
-
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _request_id(given: bytes | None) -> str:
     """The caller's request id where it can be trusted in a log, else a new one of 32 hexadecimal digits."""
-    for name, value in headers:
-        if name == b"x-request-id" and _USABLE_REQUEST_ID.fullmatch(value):
-            return value.decode()
-    return secrets.token_hex(16)
+    if given is not None and _USABLE_REQUEST_ID(given):
+        return given.decode()
+    return f"{getrandbits(128):032x}"
 
 
-async def _answer(scope: Scope, send: Send, status: int, code: str, detail: str) -> None:
+def _length(value: bytes | None) -> int:
+    # A server refuses a length that is no number; what a caller of this application makes up is not trusted.
+    return int(value) if value is not None and value.isdigit() and len(value) < 20 else 0
+
+
+def _lines(headers: RawHeaders) -> bytes:
+    return b"".join(b"%s: %s\r\n" % header for header in headers)
+
+
+def _allow(entry: PathEntry | None) -> RawHeaders:
+    return ((b"allow", entry.allow.encode() if entry is not None else b""),)
+
+
+def _refused(scope: Scope, refusal: Refusal) -> Response:
+    return _problem(scope, refusal.status, refusal.code, refusal.detail, refusal.headers)
+
+
+def _problem(scope: Scope, status: int, code: str, detail: str, headers: RawHeaders = ()) -> Response:
     body = problem_body(status, code, detail, instance=scope["path"], request_id=scope["state"]["request_id"])
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    if status == 405:
-        headers.append((b"allow", allowed_methods(scope).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    response: Any = Response(body, status, {"Cache-Control": "no-store"}, media_type=MEDIA_TYPE)
+    response.raw_headers.extend(headers)
+    return response  # type: ignore[no-any-return]

@@ -17,10 +17,13 @@ from typing import Annotated, Any
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from migration_gate.gate import Mode
 from migration_gate.postgres.url import UnusableUrl, plain_url
+from taskmanager import database_address
+from taskmanager.cors import ANY_ORIGIN, read_origins
+from taskmanager.keys import faults_of
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TASKMANAGER_"
@@ -55,6 +58,16 @@ class Migrate(StrEnum):
     NEVER = "never"
 
 
+class Auth(StrEnum):
+    NONE = "none"  # anybody who reaches the port
+    API_KEY = "api_key"
+
+
+class Docs(StrEnum):
+    ON = "on"
+    OFF = "off"
+
+
 class LogFormat(StrEnum):
     AUTO = "auto"  # json in production, console in development
     JSON = "json"
@@ -66,6 +79,10 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+def _read_origins(value: Any) -> Any:
+    return read_origins(value) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -88,6 +105,24 @@ class Settings(BaseModel):
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     """Connections of one process to PostgreSQL, at most. One more watches the schema."""
 
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 64
+    """Requests in work at once, at most; those beyond it are answered 503 at once."""
+
+    auth: Auth | None = None
+    """Who may call; unset, `auth_mode` follows `env`."""
+
+    keys: Annotated[str | None, Field(repr=False)] = None
+    """Lines of keys, newlines or semicolons between them; see taskmanager/key_lines.py."""
+
+    keys_file: Path | None = None
+    """A file of such lines, followed while it changes. The keys of both count."""
+
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_read_origins)] = ()
+    """Origins whose pages may call from a browser, commas between them; `*` only in development."""
+
+    docs: Docs | None = None
+    """The documentation's pages and /openapi.json; unset, on in development and off in production."""
+
     commit: str | None = None
     """The commit that the image was built from, told by /version."""
 
@@ -99,6 +134,51 @@ class Settings(BaseModel):
         if self.log_format is LogFormat.AUTO:
             return self.env is Environment.PRODUCTION
         return self.log_format is LogFormat.JSON
+
+    @property
+    def auth_mode(self) -> Auth:
+        if self.auth is None:
+            return Auth.API_KEY if self.env is Environment.PRODUCTION else Auth.NONE
+        return self.auth
+
+    @property
+    def docs_served(self) -> bool:
+        if self.docs is None:
+            return self.env is not Environment.PRODUCTION
+        return self.docs is Docs.ON
+
+    def violations(self) -> list[str]:
+        """What is unsafe, a line for each thing, with its variable and what to do; `serve` refuses on any.
+
+        Reads the file of keys, and the variables that the database's drivers read.
+        """
+        found = faults_of(self.keys, self.keys_file) if self.auth_mode is Auth.API_KEY else []
+        if self.env is not Environment.PRODUCTION:
+            return found
+        if self.auth_mode is Auth.NONE:
+            found.append(_NO_AUTH)
+        found += self.address_violations()
+        if ANY_ORIGIN in self.cors_origins:
+            found.append(_ANY_ORIGIN)
+        return found
+
+    def address_violations(self) -> list[str]:
+        """What is unsafe about the database's addresses in production; in development nothing is."""
+        if self.env is not Environment.PRODUCTION:
+            return []
+        addresses = {"DATABASE_URL": self.database_url, "MIGRATION_DATABASE_URL": self.migration_database_url}
+        return [line for name, url in addresses.items() if url for line in database_address.violations(name, url)]
+
+
+_NO_AUTH = (
+    f"{PREFIX}AUTH: with none, anybody who reaches the port reads and changes every task; in production set api_key"
+    f" (or leave it unset) and {PREFIX}KEYS_FILE"
+)
+
+_ANY_ORIGIN = (
+    f"{PREFIX}CORS_ORIGINS: with *, every web page may call; in production name the origins that may:"
+    " https://app.example.com"
+)
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -132,7 +212,7 @@ _NOT_OURS = {"env_file", "postgres_bin", "image"}
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
 
-_VERBATIM = {"commit"}
+_VERBATIM = {"commit", "keys", "keys_file"}
 
 _ADDRESSES = ("database_url", "migration_database_url")
 
@@ -187,7 +267,7 @@ def _fault(fault: Any) -> str:
     variable = PREFIX + str(fault["loc"][0]).upper()
     if fault["type"] == "extra_forbidden":
         return _unknown(variable)
-    return f"{variable}: {fault['msg']}"
+    return f"{variable}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _unknown(variable: str) -> str:

@@ -92,9 +92,9 @@ def worker_database(server: Server) -> Iterator[Database]:
 
 @pytest.fixture
 def tasks_database(worker_database: Database) -> Database:
-    """The worker's migrated database, its tasks table empty."""
+    """The worker's migrated database, its tables empty."""
     with psycopg.connect(worker_database.migrator_url, autocommit=True) as connection:
-        connection.execute("TRUNCATE tasks RESTART IDENTITY")
+        connection.execute("TRUNCATE tasks, idempotency_keys RESTART IDENTITY")
     return worker_database
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import traceback
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 import structlog
@@ -20,6 +21,9 @@ from taskmanager import __version__
 
 # Attributes of every log record; the rest came with `extra`.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+
+# Of the request that is being served, for every line that is written meanwhile.
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
@@ -43,7 +47,7 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
-                structlog.contextvars.merge_contextvars,
+                _add_request_id,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -67,6 +71,12 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     # The front door logs each request, with its route instead of its path and address.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event["request_id"] = request_id
+    return event
 
 
 def _add_extra(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -8,12 +8,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 TITLE_LONGEST = 200
 DESCRIPTION_LONGEST = 10_000
+TAG_LONGEST = 50
+TAGS_MOST = 20
 LARGEST_ID = 2**63 - 1
-LIST_DEFAULT, LIST_LONGEST = 50, 200
 
 _RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
@@ -62,6 +63,20 @@ def _moment(value: Any) -> Any:
     return value
 
 
+def _distinct(tags: list[str]) -> list[str]:
+    """The tags, each of which stands there once. Refused and not removed: nobody loses a tag without being told."""
+    if len(set(tags)) == len(tags):
+        return tags
+    repeated = PydanticCustomError("repeated_tag", "This tag stands in the list before; leave one of the two out")
+    faults = [
+        InitErrorDetails(type=repeated, loc=(place,), input=None)
+        for place, tag in enumerate(tags)
+        if tag in tags[:place]
+    ]
+    # Raised so, each fault keeps its own place in the list.
+    raise ValidationError.from_exception_data("tags", faults, hide_input=True)
+
+
 def _whole_number(value: Any) -> Any:
     # Python reads 1_000, +1, 1.0, 007 and other alphabets' digits as numbers; an address has one spelling.
     if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
@@ -80,13 +95,23 @@ Description = Annotated[
     Field(strict=True, max_length=DESCRIPTION_LONGEST, examples=["Test de l'API"]),
     AfterValidator(_storable),
 ]
+Tag = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=TAG_LONGEST),
+    BeforeValidator(_trimmed),
+    AfterValidator(_storable),
+]
+Tags = Annotated[list[Tag], Field(max_length=TAGS_MOST, examples=[["maison", "urgent"]]), AfterValidator(_distinct)]
 # The bounds are the time's and not the field's: None has no place in an order.
 Moment = Annotated[
     Annotated[datetime, Field(ge=_EARLIEST, le=_LATEST)] | None,
     Field(examples=["2026-12-31T18:00:00Z"]),
     BeforeValidator(_moment),
 ]
-TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LARGEST_ID)]
+# Behind the bounds, which pydantic would not call minimum and maximum otherwise.
+IN_DIGITS = BeforeValidator(_whole_number)
+StorableText = Annotated[str, AfterValidator(_storable)]
+TaskId = Annotated[int, Field(ge=1, le=LARGEST_ID), IN_DIGITS]
 
 
 class TaskContent(BaseModel):
@@ -99,6 +124,32 @@ class TaskContent(BaseModel):
     status: Status = Status.TODO
     priority: Priority = Priority.NORMAL
     due_at: Moment = None
+    # Made by a factory: a default that can change would be deep-copied, which takes as long as the rest together.
+    tags: Annotated[Tags, Field(default_factory=list, json_schema_extra={"default": []})]
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    # What a patch leaves out stays as it is: to name a default would say that it is reset.
+    for member in schema["properties"].values():
+        member.pop("default", None)
+
+
+class TaskPatch(BaseModel):
+    """What changes of a task (RFC 7396): what is left out stays, and null returns a field to its default."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra=_without_defaults,
+    )
+
+    # The defaults are never stored: `model_fields_set` tells what was sent. A title has none to return to.
+    title: Title = ""
+    description: Description | None = None
+    status: Status | None = None
+    priority: Priority | None = None
+    due_at: Moment = None
+    tags: Tags | None = None
 
 
 class Task(BaseModel):
@@ -110,14 +161,7 @@ class Task(BaseModel):
     status: Status
     priority: Priority
     due_at: datetime | None
+    tags: list[str]
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
-
-
-class ListParameters(BaseModel):
-    """What a list is asked for. A parameter that is not known is refused, never ignored."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=LIST_LONGEST)] = LIST_DEFAULT

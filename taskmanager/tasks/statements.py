@@ -3,56 +3,99 @@
 The gate proves each of them against the live database before any traffic flows.
 
 A statement that returns a task returns two columns, the version (behind the ETag) and the task as
-JSON text. Times are RFC 3339 in UTC with microseconds and `Z`, the one form of this API.
+JSON text (see `representation`).
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+from taskmanager.tasks.list_statements import LIST_STATEMENTS
+from taskmanager.tasks.representation import TASK
 
-# row_to_json over named columns prints without blanks, which json_build_object does not.
-_TASK = f"""
-    SELECT id, title, description, status, (ARRAY['low', 'normal', 'high'])[priority] AS priority,
-           {_UTC.format("due_at")} AS due_at, {_UTC.format("created_at")} AS created_at,
-           {_UTC.format("updated_at")} AS updated_at, {_UTC.format("completed_at")} AS completed_at"""
-
-_TASK_AND_VERSION = f"version, (SELECT row_to_json(task) FROM ({_TASK}) AS task)::text AS task"
-
-# Ordered by the table's column: the bare name would be the text made of it, which no index serves.
-LIST_TASKS = f"""
-SELECT array_to_json(ARRAY(
-    SELECT row_to_json(task)
-    FROM ({_TASK} FROM tasks ORDER BY tasks.created_at DESC, tasks.id DESC LIMIT $1::int) AS task
-))::text
-"""
+_TASK_AND_VERSION = f"version, (SELECT row_to_json(task) FROM ({TASK}) AS task)::text AS task"
 
 GET_TASK = f"SELECT {_TASK_AND_VERSION} FROM tasks WHERE id = $1::bigint"
 
-CREATE_TASK = f"""
-INSERT INTO tasks (title, description, status, priority, due_at, completed_at)
-VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::timestamptz, CASE WHEN $3 = 'done' THEN now() END)
+_INSERT = f"""
+INSERT INTO tasks (title, description, status, priority, due_at, tags, completed_at)
+VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::timestamptz, $6::text[], CASE WHEN $3 = 'done' THEN now() END)
 RETURNING id, {_TASK_AND_VERSION}
 """
+
+CREATE_TASK = _INSERT
+
+_KEY_LIFETIME = "interval '24 hours'"
+
+# The second request with a key waits here for the first one's transaction, and then fails as a whole (23505): no task
+# without its key, no key without its task. Expired keys go with the new ones, so that no job has to remove them; after
+# the insert, by the LIMIT that counts it: who waited for a key while holding locks on others could deadlock.
+CREATE_TASK_ONCE = f"""
+WITH created AS ({_INSERT}), remembered AS (
+    INSERT INTO idempotency_keys (key, request_hash, task_id) SELECT $7::text, $8::bytea, id FROM created RETURNING key
+), forgotten AS (
+    DELETE FROM idempotency_keys WHERE key = ANY (ARRAY(
+        SELECT key FROM idempotency_keys
+        WHERE created_at < now() - {_KEY_LIFETIME}
+        ORDER BY created_at LIMIT (SELECT 3 * count(*) FROM remembered) FOR UPDATE SKIP LOCKED
+    ))
+)
+SELECT id, version, task FROM created
+"""
+
+REMEMBERED_TASK = f"""
+SELECT remembered.created_at < now() - {_KEY_LIFETIME} AS expired, remembered.request_hash = $2::bytea AS same,
+       task.id, task.version, task.task
+FROM idempotency_keys AS remembered
+LEFT JOIN LATERAL (SELECT id, {_TASK_AND_VERSION} FROM tasks WHERE id = remembered.task_id) AS task ON true
+WHERE remembered.key = $1::text
+"""
+
+FORGET_EXPIRED_KEY = f"""
+DELETE FROM idempotency_keys WHERE key = $1::text AND created_at < now() - {_KEY_LIFETIME} RETURNING key
+"""
+
+# In the statement that writes, so that nobody can write between the comparison and the change: PostgreSQL compares
+# anew after it has waited for another writer.
+_MATCHES = "($2::bigint[] IS NULL OR version = ANY ($2))"
 
 # A task keeps the time at which it was done for as long as it stays done.
 REPLACE_TASK = f"""
 UPDATE tasks
-SET title = $2::text, description = $3::text, status = $4::text, priority = $5::smallint, due_at = $6::timestamptz,
-    completed_at = CASE WHEN $4 = 'done' THEN coalesce(completed_at, now()) END,
+SET title = $3::text, description = $4::text, status = $5::text, priority = $6::smallint, due_at = $7::timestamptz,
+    tags = $8::text[], completed_at = CASE WHEN $5 = 'done' THEN coalesce(completed_at, now()) END,
     updated_at = now(), version = version + 1
-WHERE id = $1::bigint
+WHERE id = $1::bigint AND {_MATCHES}
 RETURNING {_TASK_AND_VERSION}
 """
 
-DELETE_TASK = "DELETE FROM tasks WHERE id = $1::bigint RETURNING id"
+# NULL stands for what the patch leaves out. Only a due time can be NULL itself, so it alone has a flag.
+PATCH_TASK = f"""
+UPDATE tasks
+SET title = coalesce($3::text, title), description = coalesce($4::text, description),
+    status = coalesce($5::text, status), priority = coalesce($6::smallint, priority),
+    due_at = CASE WHEN $7::boolean THEN $8::timestamptz ELSE due_at END, tags = coalesce($9::text[], tags),
+    completed_at = CASE WHEN coalesce($5, status) = 'done' THEN coalesce(completed_at, now()) END,
+    updated_at = now(), version = version + 1
+WHERE id = $1::bigint AND {_MATCHES}
+RETURNING {_TASK_AND_VERSION}
+"""
+
+DELETE_TASK = f"DELETE FROM tasks WHERE id = $1::bigint AND {_MATCHES} RETURNING id"
+
+# What is asked only after one of those three changed nothing: is the task not there, or is it another version?
+TASK_IS_THERE = "SELECT version FROM tasks WHERE id = $1::bigint"
 
 STATEMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "list_tasks": LIST_TASKS,
         "get_task": GET_TASK,
         "create_task": CREATE_TASK,
+        "create_task_once": CREATE_TASK_ONCE,
+        "remembered_task": REMEMBERED_TASK,
+        "forget_expired_key": FORGET_EXPIRED_KEY,
         "replace_task": REPLACE_TASK,
+        "patch_task": PATCH_TASK,
         "delete_task": DELETE_TASK,
+        "task_is_there": TASK_IS_THERE,
     }
+    | {name: statement.sql for name, statement in LIST_STATEMENTS.items()}
 )

@@ -40,7 +40,7 @@ def test_help_shows_every_verb_and_examples() -> None:
     done = taskmanager("--help")
 
     assert done.returncode == 0
-    for word in ("serve", "migrate", "status", "examples:", "DATABASE_URL", "TASKMANAGER_MIGRATE=on_start"):
+    for word in ("serve", "migrate", "status", "keys new", "examples:", "DATABASE_URL", "TASKMANAGER_MIGRATE=on_start"):
         assert word in done.stdout
 
 

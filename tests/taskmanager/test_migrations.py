@@ -1,4 +1,4 @@
-"""The revisions, the model and the statements: three descriptions of one table that must agree."""
+"""The revisions, the model and the statements: three descriptions of the same tables that must agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from taskmanager.settings import PROJECT_ROOT
-from taskmanager.tasks import statements
+from taskmanager.tasks import list_statements, statements
+from taskmanager.tasks.cursor import FOREVER
+from taskmanager.tasks.list_statements import LIST_STATEMENTS, ListStatement
+from taskmanager.tasks.listing import BEGINNING
+from taskmanager.tasks.representation import TASK
+from taskmanager.tasks.schemas import LARGEST_ID
 from taskmanager.tasks.statements import STATEMENTS
 from tests.databases import Database
 from tests.processes import run_alembic
@@ -20,18 +25,22 @@ from tests.processes import run_alembic
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 KEPT = [("alembic_version",), ("migration_gate_revision",), ("migration_gate_run",)]
 
-# Everything of the table that two ways of reaching a revision could leave different.
-SHAPE = """
-SELECT 'column', attname, format_type(atttypid, atttypmod), attnotnull::text, pg_get_expr(adbin, adrelid)
-FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-WHERE attrelid = to_regclass('tasks') AND attnum > 0 AND NOT attisdropped
+OURS = "ARRAY['tasks', 'idempotency_keys']"
+
+# Everything of the tables that two ways of reaching a revision could leave different.
+SHAPE = f"""
+WITH ours AS (SELECT to_regclass(name)::oid AS oid, name FROM unnest({OURS}) AS name)
+SELECT 'column', name, attname, format_type(atttypid, atttypmod), attnotnull::text, pg_get_expr(adbin, adrelid)
+FROM ours JOIN pg_attribute ON attrelid = oid
+     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
-SELECT 'constraint', conname, pg_get_constraintdef(oid), convalidated::text, NULL
-FROM pg_constraint WHERE conrelid = to_regclass('tasks')
+SELECT 'constraint', name, conname, pg_get_constraintdef(pg_constraint.oid), convalidated::text, NULL
+FROM ours JOIN pg_constraint ON conrelid = ours.oid
 UNION ALL
-SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid::text, NULL
-FROM pg_index WHERE indrelid = to_regclass('tasks')
-ORDER BY 1, 2
+SELECT 'index', name, indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid::text, NULL
+FROM ours JOIN pg_index ON indrelid = oid
+ORDER BY 1, 2, 3
 """
 
 
@@ -53,10 +62,12 @@ def test_a_model_that_differs_would_be_noticed(migrated_database: Database) -> N
     migrated_database.execute("ALTER TABLE tasks ADD COLUMN colour text")
     migrated_database.execute("DROP INDEX tasks_newest_idx")
     migrated_database.execute("ALTER TABLE tasks ALTER COLUMN description DROP NOT NULL")
+    migrated_database.execute("DROP INDEX tasks_words_idx")
+    migrated_database.execute("CREATE INDEX tasks_words_idx ON tasks USING gin (to_tsvector('simple', title))")
 
     with pytest.raises(AssertionError, match="New upgrade operations detected") as raised:
         alembic(migrated_database, "check")
-    for difference in ("colour", "tasks_newest_idx", "description"):
+    for difference in ("colour", "tasks_newest_idx", "description", "tasks_words_idx"):
         assert difference in str(raised.value)
 
 
@@ -68,7 +79,7 @@ def test_every_table_goes_with_its_revision_and_comes_back(migrated_database: Da
     alembic(migrated_database, "upgrade", "head")
 
     assert migrated_database.execute(SHAPE) == shape
-    assert migrated_database.execute(TABLES) == [*KEPT, ("tasks",)]
+    assert migrated_database.execute(TABLES) == sorted([*KEPT, ("idempotency_keys",), ("tasks",)])
 
 
 def test_each_revision_goes_up_and_down_and_up_again(empty_database: Database) -> None:
@@ -86,8 +97,8 @@ def test_each_revision_goes_up_and_down_and_up_again(empty_database: Database) -
 def names(shape: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """Without what is valid: a constraint that was validated stays so on the way down."""
     return [
-        (kind, name, str(definition).removesuffix(" NOT VALID"), *([] if kind == "constraint" else rest))
-        for kind, name, definition, *rest in shape
+        (kind, table, name, str(definition).removesuffix(" NOT VALID"), *([] if kind == "constraint" else rest))
+        for kind, table, name, definition, *rest in shape
     ]
 
 
@@ -105,8 +116,8 @@ def test_a_live_table_is_neither_rewritten_nor_left_with_anything_invalid(empty_
     assert empty_database.execute("SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
     assert empty_database.execute("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
     assert empty_database.execute(
-        "SELECT status, completed_at, priority, due_at, count(*) FROM tasks GROUP BY 1, 2, 3, 4"
-    ) == [("todo", None, 2, None, 1000)]
+        "SELECT status, completed_at, priority, due_at, tags, count(*) FROM tasks GROUP BY 1, 2, 3, 4, 5"
+    ) == [("todo", None, 2, None, [], 1000)]
 
 
 def test_the_release_before_goes_on_writing_after_each_revision(empty_database: Database) -> None:
@@ -119,12 +130,25 @@ def test_the_release_before_goes_on_writing_after_each_revision(empty_database: 
             old.execute("UPDATE tasks SET title = 'changed', version = version + 1, updated_at = now()")
 
 
-def test_an_index_that_a_failed_build_left_behind_is_built_anew(migrated_database: Database) -> None:
-    alembic(migrated_database, "downgrade", "-1")
+@pytest.mark.parametrize(
+    ("index", "before"),
+    [
+        ("tasks_updated_idx", "9be30f74d218"),
+        ("tasks_status_priority_newest_idx", "75f0a6c3d182"),
+        ("tasks_status_due_idx", "75f0a6c3d182"),
+        ("tasks_words_idx", "3a5c8f17e2d4"),
+        ("tasks_tags_idx", "3a5c8f17e2d4"),
+    ],
+)
+def test_an_index_that_a_failed_build_left_behind_is_built_anew(
+    migrated_database: Database, index: str, before: str
+) -> None:
+    alembic(migrated_database, "downgrade", before)
+    assert migrated_database.execute("SELECT to_regclass(%s)::text", index) == [(None,)]
     migrated_database.execute("INSERT INTO tasks (title) VALUES ('one'), ('two')")
     with pytest.raises(psycopg.errors.UniqueViolation):
         # A unique build over equal values fails as any build can, and leaves its invalid index.
-        migrated_database.execute("CREATE UNIQUE INDEX CONCURRENTLY tasks_open_due_idx ON tasks (priority)")
+        migrated_database.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON tasks (priority)")
     assert migrated_database.execute("SELECT 1 FROM pg_index WHERE NOT indisvalid") == [(1,)]
 
     alembic(migrated_database, "upgrade", "head")
@@ -135,34 +159,76 @@ def test_an_index_that_a_failed_build_left_behind_is_built_anew(migrated_databas
 
 async def test_every_statement_runs_as_the_applications_role(tasks_database: Database) -> None:
     connection = await asyncpg.connect(tasks_database.app_url)
+    content = ("t", "d", "todo", 1, None, ["x"])
     try:
-        created = await connection.fetchrow(statements.CREATE_TASK, "t", "d", "done", 3, None)
+        created = await connection.fetchrow(statements.CREATE_TASK, "t", "d", "done", 3, None, [])
         assert created is not None
         number = created["id"]
         arguments: dict[str, tuple[object, ...]] = {
-            "list_tasks": (10,),
             "get_task": (number,),
-            "create_task": ("t", "d", "todo", 1, None),
-            "replace_task": (number, "t", "d", "todo", 2, None),
-            "delete_task": (number,),
+            "create_task": content,
+            "create_task_once": (*content, "key", b"hash"),
+            "remembered_task": ("key", b"hash"),
+            "forget_expired_key": ("key",),
+            "replace_task": (number, None, *content),
+            "patch_task": (number, [2], "t", None, None, None, True, None, None),
+            "task_is_there": (number,),
+            "delete_task": (number, None),
         }
+        for name, statement in LIST_STATEMENTS.items():
+            arguments[name] = tuple(list_arguments()[parameter] for parameter in statement.parameters)
         assert arguments.keys() == STATEMENTS.keys()
-        for name, sql in STATEMENTS.items():
-            assert await connection.fetchrow(sql, *arguments[name]) is not None, name
+        for name, values in arguments.items():
+            row = await connection.fetchrow(STATEMENTS[name], *values)
+            # The key is of this minute.
+            assert (row is not None) == (name != "forget_expired_key"), name
     finally:
         await connection.close()
 
 
-def test_every_statement_of_the_module_is_proven_by_the_gate() -> None:
+def list_arguments() -> dict[str, object]:
+    return {
+        "rows": 51,
+        "after_priority": 4,
+        "after_time": FOREVER,
+        "after_id": LARGEST_ID,
+        "status": "todo",
+        "priority": 1,
+        "least_priority": 1,
+        "due_from": BEGINNING,
+        "due_until": FOREVER,
+        "updated_since": BEGINNING,
+        "words": "t",
+        "tag": "x",
+    }
+
+
+def test_every_statement_of_the_modules_is_proven_by_the_gate() -> None:
     written = {
         name.lower(): value
         for name, value in vars(statements).items()
         if isinstance(value, str)
-        and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b", value)
+        and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
         and not name.startswith("_")
+        and value is not TASK
     }
+    lists = {value for value in vars(list_statements).values() if isinstance(value, ListStatement)}
 
-    assert written == dict(STATEMENTS)
+    assert lists | {*list_statements.SEARCHES.values()} == {*LIST_STATEMENTS.values()}
+    assert written | {name: statement.sql for name, statement in LIST_STATEMENTS.items()} == dict(STATEMENTS)
+
+
+@pytest.mark.parametrize("role", ["app", "migrator"])
+def test_who_serves_may_remember_and_forget_keys(migrated_database: Database, role: str) -> None:
+    """The application's role by default privileges, and where there is but one role, the owner."""
+    url = {"app": migrated_database.app_url, "migrator": migrated_database.migrator_url}[role]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO idempotency_keys (key, request_hash, task_id) VALUES ('k', '', 1)")
+        assert connection.execute("SELECT task_id FROM idempotency_keys").fetchall() == [(1,)]
+        connection.execute("DELETE FROM idempotency_keys")
+        for key in ("''", "repeat('k', 256)"):
+            with pytest.raises(psycopg.errors.CheckViolation, match="idempotency_keys_key_length_check"):
+                connection.execute(f"INSERT INTO idempotency_keys (key, request_hash, task_id) VALUES ({key}, '', 1)")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +264,9 @@ def test_the_applications_role_changes_no_table(migrated_database: Database, sql
         ({"completed_at": "now()"}, "tasks_completed_at_check"),
         ({"priority": "0"}, "tasks_priority_check"),
         ({"priority": "4"}, "tasks_priority_check"),
+        ({"tags": "array_fill('x'::text, ARRAY[21])"}, "tasks_tags_count_check"),
+        ({"tags": "ARRAY['x', NULL]"}, "tasks_tags_elements_check"),
+        ({"tags": "ARRAY['x', '']"}, "tasks_tags_elements_check"),
     ],
 )
 def test_the_table_itself_refuses_what_no_task_may_be(
@@ -209,18 +278,6 @@ def test_the_table_itself_refuses_what_no_task_may_be(
         pytest.raises(psycopg.errors.CheckViolation, match=constraint),
     ):
         connection.execute(f"INSERT INTO tasks ({', '.join(row)}) VALUES ({', '.join(row.values())})")
-
-
-def test_the_list_is_read_from_its_index(tasks_database: Database) -> None:
-    tasks_database.execute("INSERT INTO tasks (title) SELECT 't' FROM generate_series(1, 10)")
-    with psycopg.connect(tasks_database.app_url) as connection:
-        connection.execute("SET LOCAL enable_seqscan = off")
-        sql = statements.LIST_TASKS.replace("$1::int", "50")
-        plan = "\n".join(str(line) for (line,) in connection.execute("EXPLAIN " + sql).fetchall())
-
-    assert "tasks_newest_idx" in plan
-    # The index gives the order; a sort would read the whole table for a page of it.
-    assert "Sort" not in plan
 
 
 def test_the_lock_file_is_up_to_date() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migration_gate.gate import Mode
-from taskmanager.settings import Environment, LogFormat, Migrate, Settings, SettingsError, load_settings
+from taskmanager.settings import Auth, Docs, Environment, LogFormat, Migrate, Settings, SettingsError, load_settings
 
 FROM_ENVIRONMENT = "postgresql://app:pw@environment/db"
 FROM_FILE = "postgresql://app:pw@file/db"
@@ -48,8 +48,15 @@ def test_unset_they_mean_development_and_change_nothing(folder: Path) -> None:
         "log_format": LogFormat.AUTO,
         "log_level": "info",
         "pool_size": 10,
+        "max_in_flight": 64,
+        "auth": None,
+        "keys": None,
+        "keys_file": None,
+        "cors_origins": (),
+        "docs": None,
         "commit": None,
     }
+    assert (settings.auth_mode, settings.docs_served, settings.violations()) == (Auth.NONE, True, [])
 
 
 EACH_SETTING: list[tuple[str, str, str, object]] = [
@@ -63,8 +70,17 @@ EACH_SETTING: list[tuple[str, str, str, object]] = [
     ("TASKMANAGER_LOG_FORMAT", "console", "log_format", LogFormat.CONSOLE),
     ("TASKMANAGER_LOG_LEVEL", "debug", "log_level", "debug"),
     ("TASKMANAGER_POOL_SIZE", "1000", "pool_size", 1000),
+    ("TASKMANAGER_MAX_IN_FLIGHT", "1", "max_in_flight", 1),
+    ("TASKMANAGER_AUTH", "api_key", "auth", Auth.API_KEY),
+    ("TASKMANAGER_AUTH", "None", "auth", Auth.NONE),
+    ("TASKMANAGER_KEYS", "Any Text", "keys", "Any Text"),
+    ("TASKMANAGER_KEYS_FILE", "/Mounted/keys", "keys_file", Path("/Mounted/keys")),
+    ("TASKMANAGER_CORS_ORIGINS", "https://A.example, http://b:8080", "cors_origins",
+     ("https://a.example", "http://b:8080")),
+    ("TASKMANAGER_CORS_ORIGINS", "*", "cors_origins", ("*",)),
+    ("TASKMANAGER_DOCS", "off", "docs", Docs.OFF),
     ("TASKMANAGER_COMMIT", "0a1b2c3", "commit", "0a1b2c3"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("variable", "value", "field", "meaning"), EACH_SETTING)
@@ -150,6 +166,12 @@ def test_what_other_programs_of_the_project_read_is_let_pass(folder: Path) -> No
         ("POOL_SIZE", "1001"),
         ("POOL_SIZE", "ten"),
         ("POOL_SIZE", "-1"),
+        ("MAX_IN_FLIGHT", "0"),
+        ("AUTH", "key"),
+        ("DOCS", "yes"),
+        ("CORS_ORIGINS", "https://a.example/"),
+        ("CORS_ORIGINS", "a.example"),
+        ("CORS_ORIGINS", "*,https://a.example"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
@@ -207,7 +229,9 @@ def test_an_address_may_be_written_for_any_driver(folder: Path, url: str) -> Non
 
 
 def test_the_text_of_the_settings_holds_no_password(folder: Path) -> None:
-    settings = load_settings({"DATABASE_URL": f"postgresql://user:{PASSWORD}@host/db"})
+    settings = load_settings(
+        {"DATABASE_URL": f"postgresql://user:{PASSWORD}@host/db", "TASKMANAGER_KEYS": f"id {PASSWORD}"}
+    )
 
     assert PASSWORD not in repr(settings) + str(settings)
 
@@ -229,6 +253,9 @@ def test_the_example_names_only_settings_that_are_there(folder: Path) -> None:
 
     assert settings.database_url is not None
     assert settings.env is Environment.DEVELOPMENT
+    names = {name if name in {"database_url", "migration_database_url"} else f"taskmanager_{name}"
+             for name in Settings.model_fields}  # fmt: skip
+    assert {line.partition("=")[0].lower() for line in variables.splitlines()} == names
 
 
 def test_values_are_read_in_any_case() -> None:
@@ -265,3 +292,15 @@ def test_a_line_that_is_no_setting_is_named_by_its_number(folder: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"^\.env, line 4: not of the form NAME=value"):
         load_settings({})
+
+
+def test_production_asks_for_keys_and_hides_the_documentation_unless_it_is_told_otherwise(folder: Path) -> None:
+    settings = load_settings({"TASKMANAGER_ENV": "production"})
+    assert (settings.auth_mode, settings.docs_served) == (Auth.API_KEY, False)
+
+    told = {"TASKMANAGER_ENV": "production", "TASKMANAGER_AUTH": "none", "TASKMANAGER_DOCS": "on"}
+    settings = load_settings(told)
+    assert (settings.auth_mode, settings.docs_served) == (Auth.NONE, True)
+
+    settings = load_settings({"TASKMANAGER_AUTH": "api_key", "TASKMANAGER_DOCS": "off"})
+    assert (settings.auth_mode, settings.docs_served) == (Auth.API_KEY, False)

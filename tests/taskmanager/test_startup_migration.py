@@ -112,7 +112,7 @@ def test_a_migration_that_fails_leaves_a_process_that_lives_tells_and_serves_onc
 
 
 def test_a_migration_that_fails_speaks_in_the_form_of_the_log(refusing_database: Database, serve: Serve) -> None:
-    service = serve(refusing_database, TASKMANAGER_MIGRATE="on_start", TASKMANAGER_ENV="production")
+    service = serve(refusing_database, TASKMANAGER_MIGRATE="on_start", TASKMANAGER_LOG_FORMAT="json")
 
     wait_for_migration(service, "failed")
     service.stop()

@@ -23,7 +23,7 @@ EMAIL = "somebody@canary4711.example"
 
 @pytest.fixture
 def production(migrated_database: Database, serve: Serve) -> Service:
-    service = serve(migrated_database, TASKMANAGER_ENV="production")
+    service = serve(migrated_database, TASKMANAGER_LOG_FORMAT="json")
     service.wait_for("/tasks", 200)
     return service
 
@@ -33,7 +33,7 @@ def test_in_production_every_line_is_one_json_object_uvicorns_among_them(product
     production.stop()
 
     lines = json_lines(production)
-    assert {"taskmanager.app", "taskmanager.front_door", "uvicorn.error", "migration_gate.watch"} <= {
+    assert {"taskmanager.app", "taskmanager.requests", "uvicorn.error", "migration_gate.watch"} <= {
         line["logger"] for line in lines
     }
     for line in lines:
@@ -47,7 +47,7 @@ def test_the_lines_of_a_migration_at_the_start_come_in_the_same_form(
     empty_database: Database, serve: Serve, entry: str
 ) -> None:
     command = (sys.executable, "-m", "uvicorn", "main:app", "--port", "{port}") if entry == "uvicorn" else None
-    service = serve(empty_database, command=command, TASKMANAGER_ENV="production", TASKMANAGER_MIGRATE="on_start")
+    service = serve(empty_database, command=command, TASKMANAGER_LOG_FORMAT="json", TASKMANAGER_MIGRATE="on_start")
     service.wait_for("/tasks", 200)
     service.stop()
 
@@ -62,7 +62,7 @@ def test_the_lines_of_a_migration_at_the_start_come_in_the_same_form(
 
 def test_uvicorn_by_its_own_command_line_speaks_through_the_pipe(migrated_database: Database, serve: Serve) -> None:
     command = (sys.executable, "-m", "uvicorn", "main:app", "--port", "{port}")
-    service = serve(migrated_database, command=command, TASKMANAGER_ENV="production")
+    service = serve(migrated_database, command=command, TASKMANAGER_LOG_FORMAT="json")
     service.wait_for("/tasks", 200)
     service.stop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import quote
 
@@ -75,17 +74,13 @@ async def test_every_status_goes_with_every_priority(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("field", ["title", "description", "status", "priority", "due_at"])
-@pytest.mark.parametrize("value", [1, 1.5, True, False, [], ["todo"], {}, {"title": "t"}, "no\0such", "", "\ud800"])
+@pytest.mark.parametrize("value", [1, 1.5, True, False, [], ["todo"], {}, {"title": "t"}, "no\0such", ""])
 async def test_a_value_of_a_wrong_type_or_form_is_refused_at_its_field(
     client: httpx.AsyncClient, field: str, value: Any
 ) -> None:
     if field == "description" and value == "":
         value = None
-    # In ASCII: a lone surrogate can be sent as an escape alone.
-    content = json.dumps({"title": "t"} | {field: value})
-    response = await client.post("/tasks", content=content, headers={"Content-Type": "application/json"})
-
-    assert pointers_of(response) == [f"#/{field}"]
+    assert pointers_of(await post(client, **{field: value})) == [f"#/{field}"]
 
 
 @pytest.mark.parametrize("field", ["title", "description", "status", "priority"])
@@ -192,12 +187,9 @@ async def test_unknown_fields_and_parameters_are_refused(client: httpx.AsyncClie
     assert pointers_of(await client.get("/tasks?limit=1&Limit=1")) == ["Limit"]
 
 
-async def test_of_a_parameter_that_is_given_twice_the_last_one_counts(client: httpx.AsyncClient) -> None:
-    await post(client)
-    await post(client)
-
-    assert len((await client.get("/tasks?limit=2&limit=1")).json()) == 1
-    assert pointers_of(await client.get("/tasks?limit=1&limit=0")) == ["limit"]
+async def test_a_parameter_that_is_given_twice_is_refused(client: httpx.AsyncClient) -> None:
+    assert pointers_of(await client.get("/tasks?limit=2&limit=1")) == ["limit"]
+    assert pointers_of(await client.get("/tasks?limit=1&limit=1")) == ["limit"]
 
 
 async def test_every_fault_of_a_request_is_told_at_once(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,87 @@
+"""One log line a request, cheap enough to be written for each.
+
+The lines are like those of every other logger (`observability.logs`); a test compares the two. They are put together
+here since the pipe that serves all loggers takes longer for a line than a whole request does. A line holds the route
+and never the path, which may hold what a client made up; nothing in it can need escaping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TextIO
+
+from taskmanager import __version__
+
+logger = logging.getLogger("taskmanager.requests")
+
+
+class RequestLog:
+    """Writes the lines of a loop's round together, at the end of the round.
+
+    Parameters
+    ----------
+    stream: where JSON lines go; None where people read, who get each line through the common pipe.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._second = 0
+        self._second_text = ""
+        self._enabled = logger.isEnabledFor(logging.INFO)
+
+    def write(
+        self, request_id: str, method: str, route: str | None, status: int, duration_s: float, *, quiet: bool = False
+    ) -> None:
+        """Log one request.
+
+        Parameters
+        ----------
+        route: its path with the parameter's name in it, None where there is none.
+        quiet: a probe or a scrape, for those alone who debug.
+        """
+        if quiet:
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("request", extra=_fields(request_id, method, route, status, duration_s))
+            return
+        if not self._enabled:
+            return
+        if self._stream is None:
+            logger.info("request", extra=_fields(request_id, method, route, status, duration_s))
+            return
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        shown_route = f'"{route}"' if route is not None else "null"
+        self._lines.append(
+            f'{{"http.request.method": "{method}", "http.route": {shown_route}, '
+            f'"http.response.status_code": {status}, "duration_s": {duration_s:.6f}, "event": "request", '
+            f'"request_id": "{request_id}", "level": "info", "logger": "taskmanager.requests", '
+            f'"timestamp": "{self._now()}", "service.name": "taskmanager", "service.version": "{__version__}"}}\n'
+        )
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._lines and self._stream is not None:
+            lines, self._lines = self._lines, []
+            self._stream.write("".join(lines))
+            self._stream.flush()
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._second_text}.{int((now - second) * 1e6):06d}Z"
+
+
+def _fields(request_id: str, method: str, route: str | None, status: int, duration_s: float) -> dict[str, object]:
+    return {
+        "request_id": request_id,
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+        "duration_s": round(duration_s, 6),
+    }

@@ -1,0 +1,15 @@
+"""The service with a server that loses its patience within a second, so that tests need not wait for it."""
+
+from __future__ import annotations
+
+import sys
+
+from taskmanager import http_server
+from taskmanager.cli import main
+
+http_server.READ_TIMEOUT_S = 0.5
+http_server.WRITE_TIMEOUT_S = 0.5
+http_server.KEEP_ALIVE_S = 1
+
+if __name__ == "__main__":
+    sys.exit(main(["serve", "--port", sys.argv[1]]))
