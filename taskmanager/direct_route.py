@@ -245,9 +245,9 @@ def _query_reader(model: type[BaseModel]) -> Callable[[bytes], BaseModel | None]
     return lambda query: remembered(query) if len(query) <= _LONGEST_REMEMBERED_QUERY_BYTES else read(query)
 
 
-def compiled(route: APIRoute, app: FastAPI, longest_body_bytes: int) -> DirectCall | None:
+def compiled(route: DirectRoute, app: FastAPI, longest_body_bytes: int) -> DirectCall | None:
     """The route's direct call, or None where its declaration asks for more than is understood here."""
-    if not isinstance(route, DirectRoute) or not inspect.iscoroutinefunction(route.endpoint):
+    if not inspect.iscoroutinefunction(route.endpoint):
         return None
     if not all(isinstance(dependency.dependency, SecurityBase) for dependency in route.dependencies):
         return None

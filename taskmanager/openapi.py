@@ -18,9 +18,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from taskmanager.problems import Problem
-from taskmanager.route_table import api_routes
+from taskmanager.route_table import all_routes
 
 _DESCRIPTION = """\
 Bodies are JSON in UTF-8, of at most 64 KiB. A field or a parameter that is not known is refused and never ignored; of a
@@ -61,8 +62,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=_TAGS,
     )
-    for route in api_routes(app):
-        for method in (route.methods or ()) if route.include_in_schema else ():
+    for route in all_routes(app):
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        for method in route.methods or ():
             operation = document["paths"][route.path][method.lower()]
             # FastAPI leaves out whatever is null, and with it what an example of a merge patch is about.
             _put(route.openapi_extra or {}, operation)

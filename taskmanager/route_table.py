@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Route
 
 from taskmanager.direct_route import DirectCall, DirectRoute, compiled
 
@@ -56,12 +55,13 @@ class RouteTable:
     def __init__(self, app: FastAPI, *, public_paths: Collection[str], longest_body_bytes: int) -> None:
         self._exact: dict[str, PathEntry] = {}
         self._with_argument: dict[str, PathEntry] = {}
-        for route in api_routes(app):
+        for route in all_routes(app):
             scope = route.security_scope if isinstance(route, DirectRoute) else None
             if scope is None and route.path not in public_paths:
                 raise ValueError(f"{route.path} names no scope and is not public")
             entry = self._entry(route.path)
-            operation = Operation(scope, compiled(route, app, longest_body_bytes))
+            direct = compiled(route, app, longest_body_bytes) if isinstance(route, DirectRoute) else None
+            operation = Operation(scope, direct)
             for method in route.methods or ():
                 if entry.operations.setdefault(method, operation) is not operation:
                     raise ValueError(f"{method} {route.path} is declared twice")
@@ -92,19 +92,19 @@ class RouteTable:
         for path, entry in self._exact.items():
             for method in entry.operations:
                 asked = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
-                found = next((route for route in api_routes(app) if route.matches(asked)[0] is Match.FULL), None)
+                found = next((route for route in all_routes(app) if route.matches(asked)[0] is Match.FULL), None)
                 if found is None or found.path != path:
                     raise ValueError(f"{method} {path} is declared behind a route that takes it too")
 
 
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
+def all_routes(app: FastAPI) -> Iterator[Route]:
     """The routes of the application, those of included routers among them."""
-    yield from _api_routes(app.routes)
+    yield from _all_routes(app.routes)
 
 
-def _api_routes(routes: Collection[BaseRoute]) -> Iterator[APIRoute]:
+def _all_routes(routes: Collection[BaseRoute]) -> Iterator[Route]:
     for route in routes:
-        if isinstance(route, APIRoute):
+        if isinstance(route, Route):
             yield route
         elif (included := getattr(route, "original_router", None)) is not None:
-            yield from _api_routes(included.routes)
+            yield from _all_routes(included.routes)

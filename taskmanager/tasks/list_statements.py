@@ -88,7 +88,7 @@ def _ordered(order: str, *scans: str) -> ListStatement:
     merged = "\n      UNION ALL ".join(f"(SELECT *, {_DUE} AS due FROM tasks WHERE {scan} {page})" for scan in scans)
     return _statement(
         _page(f"""
-    SELECT row_to_json(task) FROM ({TASK}
+    SELECT task FROM ({TASK}
     FROM (SELECT * FROM (
       {merged}
     ) AS tasks {page}) AS tasks LIMIT $rows) AS task""")

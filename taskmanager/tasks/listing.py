@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Self
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from taskmanager.tasks import cursor
@@ -33,6 +34,14 @@ def _with_a_word(search: str) -> str:
     return search
 
 
+def _with_its_plus(value: Any) -> Any:
+    """A time as this API tells it, `…T18:00:00+00:00`, copied into an address as it is: there a `+` means a blank."""
+    return _OFFSET_AFTER_BLANK.sub(r"+\1", value) if isinstance(value, str) else value
+
+
+_OFFSET_AFTER_BLANK = re.compile(r" (\d{2}:\d{2})\Z", re.ASCII)
+
+
 def _never_null(schema: dict[str, Any]) -> None:
     # None stands for a parameter that is left out, and is no value that it can have.
     for value in schema.pop("anyOf", []):
@@ -45,6 +54,7 @@ def _told(description: str, example: str) -> Any:
     return Field(description=description, examples=[example], json_schema_extra=_never_null)
 
 
+_MomentInAddress = Annotated[Moment, BeforeValidator(_with_its_plus)]
 _Search = Annotated[StorableText, Field(min_length=1, max_length=LONGEST_SEARCH), AfterValidator(_with_a_word)]
 
 
@@ -76,12 +86,14 @@ class ListParameters(BaseModel):
     status: Annotated[Status | None, _told("Tasks in this status", Status.TODO)] = None
     priority: Annotated[Priority | None, _told("Tasks of this priority", Priority.HIGH)] = None
     due_after: Annotated[
-        Moment, _told("Tasks due later than this; none without a due time", "2026-01-01T00:00:00Z")
+        _MomentInAddress, _told("Tasks due later than this; none without a due time", "2026-01-01T00:00:00Z")
     ] = None
     due_before: Annotated[
-        Moment, _told("Tasks due sooner than this; none without a due time", "2026-12-31T18:00:00Z")
+        _MomentInAddress, _told("Tasks due sooner than this; none without a due time", "2026-12-31T18:00:00Z")
     ] = None
-    updated_since: Annotated[Moment, _told("Tasks made or changed then or later", "2026-01-01T00:00:00Z")] = None
+    updated_since: Annotated[_MomentInAddress, _told("Tasks made or changed then or later", "2026-01-01T00:00:00Z")] = (
+        None
+    )
     tag: Annotated[Tag | None, _told("Tasks with this tag", "urgent")] = None
     q: Annotated[
         _Search | None,

@@ -111,7 +111,7 @@ A page costs the same however many tasks there are. So not every filter goes wit
 
 Every other combination is a 422 that says what to change.
 
-In an address the `+` of a time's offset is written `%2B`."""
+A `+` in an address means a blank; in the offset of a time it is understood all the same."""
 
 _LINK = header("The address of the next page; absent on the last one", '</tasks?limit=50&cursor=…>; rel="next"')
 _PAGE: Responses = {200: {"headers": {"Link": _LINK}}}

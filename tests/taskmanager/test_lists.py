@@ -265,7 +265,6 @@ BAD_VALUES = {
     "status": ["", "Todo", "cancelled", "todo,done", "\0", "x" * 10_000],
     "priority": ["", "1", "HIGH", "urgent", "\0"],
     "due_before": ["", "now", "infinity", "-infinity", "2026-03-31", "2026-03-31T18:00:00", "2026-02-30T00:00:00Z",
-                   "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-03-31T18:00:00 02:00", "1774980000",
                    "10000-01-01T00:00:00Z", "\0", "2026-03-31T25:00:00Z", "2026-03-31T18:00:00.1234567Z"],
     "tag": ["", "   ", "\0", "x" * 51],
     "q": ["", " ", "\0", "a\0", "!?", "x" * 201],
@@ -403,14 +402,10 @@ async def test_a_search_that_matches_too_much_says_what_to_do(migrated_database:
         assert (await application.state.watcher.first_answer()).servable
         with psycopg.connect(migrated_database.admin_url, autocommit=True) as admin:
             admin.execute("CREATE SCHEMA slow; GRANT USAGE ON SCHEMA slow TO PUBLIC")
-            for function, arguments, result in (
-                ("plainto_tsquery", "regconfig, text", "tsquery"),
-                ("array_to_json", "anyarray", "json"),
-            ):
-                admin.execute(
-                    f"CREATE FUNCTION slow.{function}({arguments}) RETURNS {result} LANGUAGE plpgsql STABLE"
-                    " AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'"
-                )
+            admin.execute(
+                "CREATE FUNCTION slow.plainto_tsquery(regconfig, text) RETURNS tsquery LANGUAGE plpgsql STABLE"
+                " AS 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END'"
+            )
             role = f"taskmanager_app IN DATABASE {migrated_database.name}"
             admin.execute(f"ALTER ROLE {role} SET search_path = slow, pg_catalog, public")
         transport = httpx.ASGITransport(application)
@@ -418,7 +413,9 @@ async def test_a_search_that_matches_too_much_says_what_to_do(migrated_database:
             problem = problem_of(await client.get("/tasks?q=everything"), 422, "query_too_broad")
             assert "a rarer tag" in problem["detail"]
             # What no narrower question would mend is no client's fault.
-            problem_of(await client.get("/tasks"), 503, "database_unavailable")
+            with psycopg.connect(migrated_database.migrator_url) as other:
+                other.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+                problem_of(await client.get("/tasks"), 503, "database_unavailable")
 
 
 async def test_the_documentation_tells_every_parameter_and_what_goes_together(client: httpx.AsyncClient) -> None:
@@ -442,3 +439,13 @@ async def test_every_example_of_a_parameter_is_taken(client: httpx.AsyncClient) 
         # With words every filter is served; a cursor goes with the list alone that it was made for.
         query = example if parameter["name"] == "cursor" else {"q": "x"} | example
         assert (await client.get("/tasks", params=query)).status_code == 200, query
+
+
+async def test_a_time_of_an_answer_can_be_copied_into_an_address_as_it_is(client: httpx.AsyncClient) -> None:
+    for title in ("first", "second"):
+        made = (await client.post("/tasks", json={"title": title})).json()
+    assert made["updated_at"].endswith("+00:00")
+
+    response = await client.get(f"/tasks?sort=-updated_at&updated_since={made['updated_at']}")
+
+    assert [task["title"] for task in response.json()] == ["second"]
