@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format requirements clean
+.PHONY: help install run test bench check format requirements clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(INSTALLED) ## Start PostgreSQL, migrate, and serve on http://127.0.0.1:80
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+bench: $(INSTALLED) ## Measure the service beside others that do the same; ARGS="--help" lists how
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(INSTALLED) ## Check format, style, types, the import rule, the revisions lock and docs/openapi.json
 	@$(BIN)/ruff format --check --quiet .
@@ -39,6 +42,9 @@ requirements: $(INSTALLED) ## Compile the requirements files anew from pyproject
 		--custom-compile-command "make requirements" --output-file requirements.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
 		--custom-compile-command "make requirements" --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make requirements" --constraint requirements.txt \
+		--output-file benchmarks/requirements.txt benchmarks/requirements.in
 
 clean: ## Remove .venv and caches; your tasks in .data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

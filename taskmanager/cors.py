@@ -14,7 +14,9 @@ from taskmanager.refusal import RawHeaders, Refusal
 
 ANY_ORIGIN = "*"
 
-_EXPOSED_HEADERS = b"ETag, Link, Location, Retry-After, X-Request-ID"
+_EXPOSED_HEADERS = (
+    b"Accept-Patch, Allow, ETag, Idempotency-Replayed, Link, Location, Retry-After, WWW-Authenticate, X-Request-ID"
+)
 
 _PREFLIGHT: RawHeaders = (
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),

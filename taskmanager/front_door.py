@@ -28,7 +28,7 @@ from taskmanager.keys import Keyring
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.metrics import RequestMetrics
 from taskmanager.observability.request_log import RequestLog
-from taskmanager.problems import MEDIA_TYPE, PATCH_MEDIA_TYPES, problem_body
+from taskmanager.problems import CONTENT_TOO_LARGE, MEDIA_TYPE, PATCH_MEDIA_TYPES, problem_body
 from taskmanager.refusal import RawHeaders, Refusal
 from taskmanager.repeated_headers import RepeatedHeader, without_repetition
 from taskmanager.route_table import PathEntry, RouteTable
@@ -145,12 +145,13 @@ class FrontDoor:
             received = _length(headers.get(b"content-length"))
             self.metrics.count(method, exchange.status, handler or NO_HANDLER, duration_s, received, exchange.length)
 
-    def refused_below(self, status: int) -> str:
-        """Count and log what the server refused before it became a request; returns its request id."""
+    def refused_below(self, status: int) -> tuple[str, bytes]:
+        """Count and log what the server refused before it became a request; returns its id and the header lines that
+        every answer has."""
         request_id = _request_id(None)
         self._log.write(request_id, OTHER_METHOD, None, status, 0.0)
         self.metrics.count(OTHER_METHOD, status, NO_HANDLER, 0.0, 0, 0)
-        return request_id
+        return request_id, b"x-request-id: %s\r\n%s" % (request_id.encode(), self._security_lines)
 
     def _refusal(
         self, scope: Scope, headers: Mapping[bytes, bytes], path: str, entry: PathEntry | None
@@ -161,8 +162,7 @@ class FrontDoor:
         if method not in METHODS:
             return _problem(scope, 405, "method_not_allowed", "This method is not served.", _allow(entry))
         if length is not None and _length(length) > self._largest_body_bytes:
-            detail = f"The body is larger than the {self._largest_body_bytes} bytes that this service takes."
-            return _problem(scope, 413, "content_too_large", detail)
+            return _problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
         if self.in_flight >= self._max_in_flight and path not in self._always_paths:
             detail = "The service is working on as many requests as it can. Try again in a moment."
             return _problem(scope, 503, "overloaded", detail, ((b"retry-after", b"1"),))

@@ -40,6 +40,9 @@ READ_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 5
 
+# How long what a refused client is still sending is read and thrown away.
+LINGER_S = 1.0
+
 LARGEST_HEAD_BYTES = 32 * 1024
 
 # How long a service goes on serving after SIGTERM: until no request has come for this long, since whoever sends
@@ -48,7 +51,10 @@ DRAIN_QUIET_S = 0.5
 DRAIN_AT_MOST_S = 5.0
 
 _CODES = {
-    HTTPStatus.BAD_REQUEST: ("malformed_http", "This is no HTTP request that this service understands."),
+    HTTPStatus.BAD_REQUEST: (
+        "malformed_http",
+        "This is no HTTP request that is understood here. In an address, é is written %C3%A9.",
+    ),
     HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", "The request did not arrive in time."),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
         "head_too_large",
@@ -56,14 +62,16 @@ _CODES = {
     ),
 }
 
-CountRefusal = Callable[[int], str]
+# Called with the status of an answer that the application never sees. Counts and logs it, and gives the request id and
+# the header lines that every answer has.
+OnRefusal = Callable[[int], tuple[str, bytes]]
 
 
 class Connection(HttpToolsProtocol):
     """One client's connection."""
 
     # Who counts and logs what is refused here, and makes its request id; set by `Server`.
-    refused: CountRefusal
+    refused: OnRefusal
     draining = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -73,6 +81,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._deaf = False
+        self._refusal = HTTPStatus.BAD_REQUEST
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -88,14 +97,21 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has said all may still want its answer: keep the connection until that is written."""
-        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+        if self._deaf or self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
             return False
         self.cycle.keep_alive = False
         return True
 
     def on_headers_complete(self) -> None:
+        # What came together with the head, a body say, was counted with it.
+        if self._head_bytes > LARGEST_HEAD_BYTES and self._head_length() > LARGEST_HEAD_BYTES:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise ValueError(self._refusal)  # the parser stops, and `send_400_response` is called
         self._in_head = False
         super().on_headers_complete()
+
+    def _head_length(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
     def on_message_complete(self) -> None:
         self._reading_since = None
@@ -116,7 +132,7 @@ class Connection(HttpToolsProtocol):
         self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
-        self.refuse(HTTPStatus.BAD_REQUEST)
+        self.refuse(self._refusal)
 
     def refuse(self, status: HTTPStatus) -> None:
         """Answer what never became a request, and close."""
@@ -136,18 +152,26 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         code, detail = _CODES[status]
-        body = problem_body(status, code, detail, instance="", request_id=self.refused(status))
+        request_id, lines = self.refused(status)
+        body = problem_body(status, code, detail, instance="", request_id=request_id)
         head = [STATUS_LINE[status]]
         for name, value in [
             *self.server_state.default_headers,
             (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", str(len(body)).encode()),
+            (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
             (b"connection", b"close"),
         ]:
             head += [name, b": ", value, b"\r\n"]
-        self.transport.write(b"".join([*head, b"\r\n", body]))
-        self.transport.close()
+        self.transport.write(b"".join([*head, lines, b"\r\n", body]))
+        self._close_gently()
+
+    def _close_gently(self) -> None:
+        """Say no more, and hear out for a moment: who is still sending when a socket is closed loses the answer too."""
+        self._deaf = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def pause_writing(self) -> None:
         self._blocked_since = self.loop.time()
@@ -161,7 +185,7 @@ class Connection(HttpToolsProtocol):
         """Called once a second, which costs less than a timer a request."""
         if self._blocked_since is not None and now - self._blocked_since > WRITE_TIMEOUT_S:
             self.transport.abort()
-        elif self._reading_since is not None and now - self._reading_since > READ_TIMEOUT_S:
+        elif self._reading_since is not None and now - self._reading_since > READ_TIMEOUT_S and not self._deaf:
             if self._head_bytes == 0:  # nothing was ever sent: nobody waits for an answer
                 self.transport.close()
             else:
@@ -206,11 +230,11 @@ class Server(uvicorn.Server):
     Parameters
     ----------
     app: ASGI's.
-    refused: called with the status of each answer that this server gives by itself; returns the request id.
+    refused: see `OnRefusal`.
     drain: called when SIGTERM has come: /readyz is 503 from now on.
     """
 
-    def __init__(self, app: Any, *, refused: CountRefusal, drain: Callable[[], None]) -> None:
+    def __init__(self, app: Any, *, refused: OnRefusal, drain: Callable[[], None]) -> None:
         self._connection: Any = type("Connection", (Connection,), {"refused": staticmethod(refused)})
         config = uvicorn.Config(
             app,

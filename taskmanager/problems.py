@@ -157,11 +157,13 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     return answer(request, int(error.status), error.code, error.detail, error.headers)
 
 
+CONTENT_TOO_LARGE = "The body is larger than the 64 KiB that this service takes."
+
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: "The body could not be read as JSON in UTF-8.",
-    HTTPStatus.NOT_FOUND: "There is nothing at this path. The documentation is at /docs.",
+    HTTPStatus.NOT_FOUND: "There is nothing at this path.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; the Allow header lists those it takes.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this service takes.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: CONTENT_TOO_LARGE,
 }
 
 

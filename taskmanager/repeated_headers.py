@@ -32,7 +32,7 @@ def without_repetition(headers: Iterable[tuple[bytes, bytes]]) -> tuple[RawHeade
         if name not in joined or name in _LAST:
             joined[name] = value
         elif name in _SINGLE:
-            raise RepeatedHeader(f"The header {name.decode()} may be given once.")
+            raise RepeatedHeader(f"The header {name.decode().title()} may be given once.")
         elif name == b"cookie":
             joined[name] += b"; " + value
         else:

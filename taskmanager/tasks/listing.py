@@ -55,7 +55,11 @@ def _told(description: str, example: str) -> Any:
 
 
 _MomentInAddress = Annotated[Moment, BeforeValidator(_with_its_plus)]
-_Search = Annotated[StorableText, Field(min_length=1, max_length=LONGEST_SEARCH), AfterValidator(_with_a_word)]
+_Search = Annotated[
+    StorableText,
+    Field(max_length=LONGEST_SEARCH, json_schema_extra={"minLength": 1}),
+    AfterValidator(_with_a_word),
+]
 
 
 class ListParameters(BaseModel):

@@ -64,7 +64,8 @@ def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
     assert b"\r\nconnection: close" in head
     problem: dict[str, Any] = json.loads(body)
     assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
-    assert problem["request_id"]
+    assert f"\r\nx-request-id: {problem['request_id']}\r\n".encode() in head
+    assert b"\r\nx-content-type-options: nosniff\r\n" in head + b"\r\n"
     return problem
 
 
@@ -109,6 +110,30 @@ def test_a_head_without_end_is_refused(service: Service, what: str) -> None:
         problem_in(everything(connection), 431, "head_too_large")
 
     assert service.get("/tasks").status_code == 200
+
+
+@pytest.mark.parametrize("length", [31_000, 33_000, 60_000, 300_000])
+def test_a_head_is_bounded_however_it_arrives(service: Service, length: int) -> None:
+    with connected(service) as connection:
+        connection.sendall(
+            b"GET /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: " + b"x" * length + b"\r\n\r\n"
+        )
+        answer = everything(connection)
+
+    if length < 32 * 1024:
+        assert status_of(answer) == 200
+    else:
+        problem_in(answer, 431, "head_too_large")
+
+
+def test_a_body_that_comes_with_its_head_is_not_counted_with_it(service: Service) -> None:
+    body = json.dumps({"title": "x", "description": "y" * 10_000, "tags": []}).encode() + b" " * 30_000
+    with connected(service) as connection:
+        connection.sendall(
+            b"POST /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        assert status_of(everything(connection)) == 201
 
 
 @pytest.mark.parametrize(
