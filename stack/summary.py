@@ -17,17 +17,26 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def print_summary(url: str, database: str, folder: Path | None, addresses: Path | None, port: int) -> None:
+def print_summary(
+    url: str,
+    database: str,
+    folder: Path | None,
+    addresses: Path | None,
+    port: int,
+    *,
+    docs_served: bool,
+    key_needed: bool,
+) -> None:
     """`database` is a URL without password, the file `addresses` has it in full, and `folder` holds the data.
 
-    Both are None for a server of the user's.
+    Both are None for a server of the user's. `docs_served` and `key_needed` are as the service answers.
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, place in (
         ("API", f"{url}/tasks"),
-        ("docs", f"{url}/docs"),
+        ("docs", f"{url}/docs" if docs_served else None),
         ("health", f"{url}/health"),
         ("metrics", f"{url}/metrics"),
         ("database", database),
@@ -42,14 +51,15 @@ def print_summary(url: str, database: str, folder: Path | None, addresses: Path 
     with contextlib.suppress(OSError):
         console.print()
         console.print(table)
-        console.print(Text(_first_commands(port, f"{kept_in}")), soft_wrap=True)
+        console.print(Text(_first_commands(port, f"{kept_in}", key_needed)), soft_wrap=True)
 
 
-def _first_commands(port: int, kept_in: str) -> str:
+def _first_commands(port: int, kept_in: str, key_needed: bool) -> str:
+    key = """ -H "Authorization: Bearer $KEY\"""" if key_needed else ""
     return f"""
 Try:
-  curl http://localhost:{port}/tasks
-  curl -X POST http://localhost:{port}/tasks -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}'
+  curl http://localhost:{port}/tasks{key}
+  curl -X POST http://localhost:{port}/tasks{key} -H 'Content-Type: application/json' -d '{{"title": "Buy milk"}}'
 
 Ctrl-C stops everything; your tasks stay in {kept_in}
 """

@@ -26,7 +26,7 @@ from stack.lock import FolderLock
 from stack.ports import LOOPBACK, require_bindable
 from stack.postgres import Cluster, ensure_database
 from stack.process import describe_end
-from stack.service import base_url, service_command, start_service, wait_until_ready
+from stack.service import base_url, get, service_command, start_service, wait_until_ready
 from stack.stop_signals import StopSignals
 from stack.summary import print_summary, say
 
@@ -108,7 +108,15 @@ class _Run:
         self._start_service(urls, settings, alembic)
         if settings.choice(GATE_VARIABLE) == "off":
             say("the schema gate is off: /health says nothing of the schema")
-        print_summary(base_url(options.host, options.port), mask_password(urls.app), folder, addresses, options.port)
+        print_summary(
+            base_url(options.host, options.port),
+            mask_password(urls.app),
+            folder,
+            addresses,
+            options.port,
+            docs_served=get(options.host, options.port, "/docs")[0] == 200,
+            key_needed=get(options.host, options.port, "/tasks?limit=1")[0] == 401,
+        )
 
     def _start_postgres(self) -> Cluster:
         begun = time.monotonic()
