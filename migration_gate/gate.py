@@ -65,6 +65,12 @@ def problem(status: SchemaStatus) -> dict[str, Any]:
     }
 
 
+def _path_within(scope: Scope) -> str:
+    """The path without what the application is mounted under (ASGI's root_path)."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or path
+
+
 class SchemaGate:
     """ASGI middleware that answers 503 in the application's place while the schema is not servable.
 
@@ -97,7 +103,7 @@ class SchemaGate:
             self._enforced
             and not self._watcher.verdict.servable
             and scope["type"] != "lifespan"
-            and scope["path"] not in self._open_paths
+            and _path_within(scope) not in self._open_paths
         )
 
     async def refuse(self, scope: Scope, send: Send) -> None:

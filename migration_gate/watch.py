@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from migration_gate.errors import DatabaseUnreachable
@@ -93,8 +92,13 @@ class Watcher:
             await self.check()
             hurried = not (self.verdict.servable and self.verdict.reachable)
             self._asked.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self._hurried_interval_s if hurried else self._interval_s)
+            pause_s = self._hurried_interval_s if hurried else self._interval_s
+            # Not asyncio.wait_for: Python 3.11's swallows a cancellation that comes with the event.
+            end_of_pause = asyncio.get_running_loop().call_later(pause_s, self._asked.set)
+            try:
+                await self._asked.wait()
+            finally:
+                end_of_pause.cancel()
 
     def check_soon(self) -> None:
         """End the pause: somebody has met a database that the last verdict does not describe."""
@@ -105,16 +109,16 @@ class Watcher:
         before = self.verdict
         try:
             observed = await self._probe()
+            now = Verdict(judge(self._expected, observed), None, time.monotonic(), observed.last_run)
         except DatabaseUnreachable as fault:
-            self.verdict = self._without_answer(before, fault.message, fault.solution)
+            now = self._without_answer(before, fault.message, fault.solution)
         except Exception as error:
             # Whatever it is, a watcher that is gone would leave its last verdict standing for ever.
             if before.fault is None or not before.fault.startswith(_CHECK_FAILED):
                 logger.exception("schema check failed in a way that was not foreseen")
-            self.verdict = self._without_answer(before, f"{_CHECK_FAILED} ({type(error).__name__})")
-        else:
-            self.verdict = Verdict(judge(self._expected, observed), None, time.monotonic(), observed.last_run)
-        self._tell(before, self.verdict)
+            now = self._without_answer(before, f"{_CHECK_FAILED} ({type(error).__name__})")
+        self.verdict = now
+        self._tell(before, now)
         done, self._checked = self._checked, asyncio.Event()
         done.set()
         return self.verdict

@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
         app.build_middleware_stack().app,  # type: ignore[attr-defined]
         app=app,
-        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS, longest_body_bytes=LARGEST_BODY_BYTES),
+        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS),
         gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
         keyring=keyring,
         cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,

@@ -105,7 +105,9 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
         return 1
     with listener, suppress(KeyboardInterrupt):
         drain = partial(setattr, app.state, "draining", True)
-        Server(app, refused=app.state.front_door.refused_below, drain=drain).run(sockets=[listener])
+        door = app.state.front_door
+        server = Server(app, refused=door.refused_below, no_room=door.no_room_below, drain=drain)
+        server.run(sockets=[listener])
     return 0
 
 

@@ -7,6 +7,7 @@ Here a request pops a connection from a list and appends it again; it waits only
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -33,7 +34,9 @@ _SESSION = {
     # Statements are written for one plan, whatever their arguments; it is made once and spares planning.
     "plan_cache_mode": "force_generic_plan",
     "statement_timeout": "1400",
-    "lock_timeout": "1400",
+    "lock_timeout": "1200",  # the shorter one, since it tells what the statement waited for
+    # A network forgets connections that rest, and tells nobody.
+    "tcp_keepalives_idle": "60",
     "idle_in_transaction_session_timeout": "10000",
 }
 
@@ -147,6 +150,8 @@ class Database:
             raise
         finally:
             expiry.cancel()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(future)
 
     async def _connect(self) -> asyncpg.Connection:
         self._open += 1
@@ -154,10 +159,10 @@ class Database:
             connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, server_settings=_SESSION)
         except BaseException as error:
             self._open -= 1
-            if self._open == 0 and isinstance(error, Exception):
-                self._refuse_all_waiting(error)
-            else:
+            if not isinstance(error, Exception):
                 self._serve_next_waiting()
+            elif self._open == 0:
+                self._refuse_all_waiting(error)
             raise
         self._all.add(connection)
         _log_life(connection)
@@ -197,6 +202,8 @@ class Database:
             self._spawn(self._open_another())
 
     async def _open_another(self) -> None:
+        if self._open >= self._size:  # a request was faster, and gives its connection to who waits
+            return
         try:
             connection = await self._connect()
         except (asyncpg.PostgresError, *_LOST_CONNECTION):

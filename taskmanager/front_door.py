@@ -18,36 +18,41 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from migration_gate.gate import SchemaGate
 from taskmanager.cors import CrossOrigin
-from taskmanager.direct_route import Declined
+from taskmanager.exchange import ANSWERED_BELOW, Exchange, length_of, replaying
 from taskmanager.key_lines import TASKS_READ
 from taskmanager.keys import Keyring
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.metrics import RequestMetrics
 from taskmanager.observability.request_log import RequestLog
-from taskmanager.problems import CONTENT_TOO_LARGE, MEDIA_TYPE, PATCH_MEDIA_TYPES, problem_body
+from taskmanager.problems import CONTENT_TOO_LARGE, MEDIA_TYPE, NOTHING_HERE, PATCH_MEDIA_TYPES, problem_body
 from taskmanager.refusal import RawHeaders, Refusal
 from taskmanager.repeated_headers import RepeatedHeader, without_repetition
-from taskmanager.route_table import PathEntry, RouteTable
+from taskmanager.route_table import PathEntry, RouteTable, route_path
 
 logger = logging.getLogger(__name__)
 
 # Every other method would become a label of its own in the metrics, for as long as the process lives.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "_OTHER"
+_MOST_DIGITS = 18
+_METHODS_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 
 _USABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}").fullmatch
 
 # What nginx logs where a client has gone before the answer; no client ever sees it.
 CLIENT_CLOSED_REQUEST = 499
 
-# Set by a server that can write an answer's head and body at once (`http_server`).
-WHOLE_ANSWER = "taskmanager.whole_answer"
-
 NO_HANDLER = "none"
+
+NO_ROOM = "The service is working on as many requests as it can. Try again in a moment."
+_NO_ROOM_LINES = (
+    b"cache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/problem+json\r\n"
+    b"retry-after: 1\r\nx-request-id: %s\r\n"
+)
 
 
 class FrontDoor:
@@ -115,35 +120,47 @@ class FrontDoor:
         scope["state"] = state = scope.get("state", {})
         state["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
         REQUEST_ID.set(request_id)
-        path = scope["path"]
+        path = route_path(scope)
         entry, argument = self._find(path)
         security_headers, security_lines = self._security_headers, self._security_lines
         if self._cross_origin is not None:
             security_headers += self._cross_origin.headers(headers.get(b"origin"))
             security_lines = _lines(security_headers)
-        exchange = _Exchange(scope, send, request_id, security_headers, security_lines)
+        exchange = Exchange(scope, send, request_id, security_headers, security_lines)
         try:
-            if len(headers) != len(scope["headers"]):
-                scope["headers"], headers = without_repetition(scope["headers"])
-            answer = self._refusal(scope, headers, path, entry)
-            if answer is None:
-                self.in_flight += 1
-                try:
-                    answer = await self._serve(scope, headers, entry, argument, receive, exchange)
-                finally:
-                    self.in_flight -= 1
-        except Exception as error:  # noqa: BLE001  nothing may leave the process unanswered
-            answer = await self._answer_to(error, scope, exchange)
-        if answer is not None:
-            await exchange.send_whole(answer)
-        method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-        duration_s = perf_counter() - started
-        handler = entry.path if entry is not None else getattr(scope.get("route"), "path", None)
+            try:
+                if len(headers) != len(scope["headers"]):
+                    scope["headers"], headers = without_repetition(scope["headers"])
+                answer = self._refusal(scope, headers, path, entry)
+                if answer is None and entry is not None:
+                    answer = await self._admit(scope, headers, path, entry, argument, receive, exchange)
+            except Exception as error:  # noqa: BLE001  nothing may leave the process unanswered
+                answer = await self._answer_to(error, scope, exchange)
+            if answer is not None:
+                await exchange.send_whole(answer)
+        finally:
+            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            handler = entry.path if entry is not None else None
+            if ANSWERED_BELOW not in state:
+                self._record(exchange, request_id, method, handler, path, headers, perf_counter() - started)
+
+    def _record(
+        self,
+        exchange: Exchange,
+        request_id: str,
+        method: str,
+        handler: str | None,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        duration_s: float,
+    ) -> None:
+        # Without a status it was cut off before it was answered.
+        status = exchange.status or 500
         quiet = path in self._quiet_paths
-        self._log.write(request_id, method, handler, exchange.status, duration_s, quiet=quiet)
+        self._log.write(request_id, method, handler, status, duration_s, quiet=quiet)
         if not quiet:
-            received = _length(headers.get(b"content-length"))
-            self.metrics.count(method, exchange.status, handler or NO_HANDLER, duration_s, received, exchange.length)
+            received = length_of(headers.get(b"content-length"))
+            self.metrics.count(method, status, handler or NO_HANDLER, duration_s, received, exchange.length)
 
     def refused_below(self, status: int) -> tuple[str, bytes]:
         """Count and log what the server refused before it became a request; returns its id and the header lines that
@@ -153,6 +170,23 @@ class FrontDoor:
         self.metrics.count(OTHER_METHOD, status, NO_HANDLER, 0.0, 0, 0)
         return request_id, b"x-request-id: %s\r\n%s" % (request_id.encode(), self._security_lines)
 
+    def no_room_below(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+        """As `_refusal` where there is no room, for a server that asks before it makes anything of a request.
+
+        Returns the header lines and the body of the 503; None where there is room, or where the ordinary way must
+        answer: what is always answered, and what another origin may read.
+        """
+        if self._has_room(path) or self._cross_origin is not None:
+            return None
+        request_id = _request_id(dict(headers).get(b"x-request-id"))
+        body = problem_body(503, "overloaded", NO_ROOM, instance=path, request_id=request_id)
+        entry, _ = self._find(path)
+        handler = entry.path if entry is not None else None
+        method = method if method in METHODS else OTHER_METHOD
+        self._log.write(request_id, method, handler, 503, 0.0)
+        self.metrics.count(method, 503, handler or NO_HANDLER, 0.0, 0, len(body))
+        return _NO_ROOM_LINES % (len(body), request_id.encode()) + self._security_lines, body
+
     def _refusal(
         self, scope: Scope, headers: Mapping[bytes, bytes], path: str, entry: PathEntry | None
     ) -> Response | None:
@@ -161,21 +195,32 @@ class FrontDoor:
         length = headers.get(b"content-length")
         if method not in METHODS:
             return _problem(scope, 405, "method_not_allowed", "This method is not served.", _allow(entry))
-        if length is not None and _length(length) > self._largest_body_bytes:
+        if scope["http_version"] == "1.1" and b"host" not in headers:
+            return _problem(scope, 400, "malformed_http", "HTTP/1.1 asks for a Host header.")
+        if length is not None and (len(length) > _MOST_DIGITS or length_of(length) > self._largest_body_bytes):
             return _problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
-        if self.in_flight >= self._max_in_flight and path not in self._always_paths:
-            detail = "The service is working on as many requests as it can. Try again in a moment."
-            return _problem(scope, 503, "overloaded", detail, ((b"retry-after", b"1"),))
-        if method == "OPTIONS" and entry is not None:
-            return self._options(scope, entry)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            return _problem(scope, 415, "unsupported_media_type", "A body is taken as it is, in no Content-Encoding.")
+        if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            return _problem(scope, 501, "not_implemented", "Of the transfer codings only chunked is understood.")
+        if not self._has_room(path):
+            return _problem(scope, 503, "overloaded", NO_ROOM, ((b"retry-after", b"1"),))
+        if method == "OPTIONS":
+            if entry is not None:
+                return self._options(scope, entry)
+            if path == "*":  # of the server as a whole
+                return Response(status_code=204, headers={"Allow": ", ".join(sorted(METHODS))})
         operation = entry.operations.get("GET" if method == "HEAD" else method) if entry is not None else None
         if self._keyring is not None and path not in self._public_paths:
-            # What is in no table, a wrong path or a route that was added later, is no less guarded.
+            # Who has no key does not even learn which paths there are.
             needed = operation.scope if operation is not None else None
             refusal = self._keyring.check(headers.get(b"authorization"), needed or TASKS_READ)
             if refusal is not None:
                 return _refused(scope, refusal)
-        if entry is not None and operation is None:
+        if entry is None:
+            # Not the router's to say: its patterns take more than this table holds, a line break at the end say.
+            return _problem(scope, 404, "not_found", NOTHING_HERE)
+        if operation is None:
             detail = "This path does not take this method; the Allow header lists those it takes."
             return _problem(scope, 405, "method_not_allowed", detail, _allow(entry))
         return None
@@ -193,14 +238,61 @@ class FrontDoor:
         answer.raw_headers.extend(preflight.headers)
         return answer
 
+    def _has_room(self, path: str) -> bool:
+        return self.in_flight < self._max_in_flight or path in self._always_paths
+
+    async def _admit(
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        path: str,
+        entry: PathEntry,
+        argument: str,
+        receive: Receive,
+        exchange: Exchange,
+    ) -> Response | None:
+        """Wait for the body, which takes as long as the client likes, and only then take a place."""
+        content = None
+        if scope["method"] in _METHODS_WITH_CONTENT:
+            content = await self._content(receive)
+            if content is None:
+                return _problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
+            receive = replaying(content, receive)
+            if not self._has_room(path):
+                return _problem(scope, 503, "overloaded", NO_ROOM, ((b"retry-after", b"1"),))
+        self.in_flight += 1
+        try:
+            return await self._serve(scope, headers, entry, argument, content, receive, exchange)
+        finally:
+            self.in_flight -= 1
+
+    async def _content(self, receive: Receive) -> bytes | None:
+        """The whole body; None where it is longer than is taken.
+
+        Raises
+        ------
+        ClientDisconnect: the client left before its body was complete.
+        """
+        content: bytes = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            content += message.get("body", b"")
+            if len(content) > self._largest_body_bytes:
+                return None
+            if not message.get("more_body"):
+                return content
+
     async def _serve(
         self,
         scope: Scope,
         headers: Mapping[bytes, bytes],
-        entry: PathEntry | None,
+        entry: PathEntry,
         argument: str,
+        content: bytes | None,
         receive: Receive,
-        exchange: _Exchange,
+        exchange: Exchange,
     ) -> Response | None:
         """Serve directly and return the answer, or through FastAPI, which sends its own."""
         if self._gate.refuses(scope):
@@ -210,18 +302,19 @@ class FrontDoor:
         if method == "HEAD":
             # The server goes on seeing HEAD, and leaves the body out.
             scope = {**scope, "method": (method := "GET")}
-        if entry is not None:
-            scope["app"] = self._app
-            operation = entry.operations.get(method)
-            if operation is not None and operation.direct is not None:
-                answer = await operation.direct(scope, headers, argument, receive)
-                if not isinstance(answer, Declined):
-                    return answer
-                receive = answer.receive(receive)
+        scope["app"] = self._app
+        direct = entry.operations[method].direct
+        if direct is not None:
+            answer = await direct(scope, headers, argument, content)
+            if answer is not None and answer.background is None:
+                return answer
+            if answer is not None:
+                await answer(scope, receive, exchange.send)
+                return None
         await self.inner(scope, receive, exchange.send)
         return None
 
-    async def _answer_to(self, error: Exception, scope: Scope, exchange: _Exchange) -> Response | None:
+    async def _answer_to(self, error: Exception, scope: Scope, exchange: Exchange) -> Response | None:
         """The answer to what went wrong; None where it can reach nobody."""
         if isinstance(error, ClientDisconnect):
             exchange.status = CLIENT_CLOSED_REQUEST
@@ -251,68 +344,11 @@ class FrontDoor:
         return _problem(scope, 500, "internal_error", "This is our fault. The log names it.")
 
 
-class _Exchange:
-    """What is sent to one request."""
-
-    __slots__ = ("_request_id", "_scope", "_security_headers", "_security_lines", "_send", "length", "status")
-
-    def __init__(
-        self,
-        scope: Scope,
-        send: Send,
-        request_id: str,
-        security_headers: RawHeaders,
-        security_lines: bytes,
-    ) -> None:
-        self._scope = scope
-        self._send = send
-        self._request_id = request_id
-        self._security_headers = security_headers
-        self._security_lines = security_lines
-        self.status = 0
-        self.length = 0
-
-    async def send_whole(self, answer: Response) -> None:
-        """Send an answer that is all there, at once where the server can."""
-        self.status = answer.status_code
-        headers = answer.raw_headers
-        headers.append((b"x-request-id", self._request_id.encode()))
-        body = answer.body
-        self.length = len(body)
-        if self._scope["method"] == "HEAD":
-            body = b""
-        extensions = self._scope.get("extensions")
-        write = extensions.get(WHOLE_ANSWER) if extensions is not None else None
-        if write is not None and write(self.status, headers, self._security_lines, body):
-            return
-        headers.extend(self._security_headers)
-        await self._send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def send(self, message: Message) -> None:
-        """ASGI's `send` for an application that answers by itself."""
-        if message["type"] == "http.response.start":
-            self.status = int(message["status"])
-            headers = [*message["headers"], (b"x-request-id", self._request_id.encode())]
-            present = {name for name, _ in headers}
-            headers.extend(header for header in self._security_headers if header[0] not in present)
-            self.length = _length(next((value for name, value in headers if name == b"content-length"), None))
-            message = {**message, "headers": headers}
-        elif self._scope["method"] == "HEAD":
-            message = {**message, "body": b""}
-        await self._send(message)
-
-
 def _request_id(given: bytes | None) -> str:
     """The caller's request id where it can be trusted in a log, else a new one of 32 hexadecimal digits."""
     if given is not None and _USABLE_REQUEST_ID(given):
         return given.decode()
     return f"{getrandbits(128):032x}"
-
-
-def _length(value: bytes | None) -> int:
-    # A server refuses a length that is no number; what a caller of this application makes up is not trusted.
-    return int(value) if value is not None and value.isdigit() and len(value) < 20 else 0
 
 
 def _lines(headers: RawHeaders) -> bytes:

@@ -161,7 +161,7 @@ def _expiry(text: str) -> float:
         return NEVER
     try:
         if _TIME.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).timestamp()
-    except ValueError:  # the 31st of February
+            return datetime.fromisoformat(text.upper()).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):  # the 31st of February, the end of time in another zone
         pass
     raise ValueError("the fourth column must be the expiry: never, or a time such as 2027-01-31T00:00:00Z")

@@ -103,7 +103,11 @@ class Keyring:
         while self._file is not None:
             await asyncio.sleep(every_s)
             # In a thread: a mount that hangs must not hang the requests.
-            await asyncio.to_thread(self._look)
+            try:
+                await asyncio.to_thread(self._look)
+            except Exception:
+                # A task that ended here would leave a key that was revoked valid for ever.
+                logger.exception("the file of keys could not be looked at")
 
     def _look(self) -> None:
         found = _fingerprint(self._file)

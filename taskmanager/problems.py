@@ -35,13 +35,32 @@ class Problem(BaseModel):
     """Problem details (RFC 9457)."""
 
     type: str = Field(examples=["/problems/invalid_request"])
-    title: str = Field(description="The status in words", examples=["Unprocessable Content"])
+    title: str = Field(
+        description="The name of the status; where the database schema does not fit, what is wrong in a few words",
+        examples=["Unprocessable Content"],
+    )
     status: int = Field(examples=[422])
     detail: str = Field(description="For people; may change")
     code: str = Field(description="For programs; does not change", examples=["invalid_request"])
     instance: str = Field(description="The path of the request")
     request_id: str = Field(description="The log knows the request by it")
     errors: list[Fault] = Field(default_factory=list, description="Each fault of a request that is not valid")
+    # Beside the verdict of the schema gate alone (migration_gate.gate), and left out of every other problem.
+    database_revisions: list[str] = Field(
+        default_factory=list,
+        description="Where the database schema does not fit: the revisions that the database is at",
+        examples=[["3a5c8f17e2d4"]],
+    )
+    code_heads: list[str] = Field(
+        default_factory=list,
+        description="Where the database schema does not fit: the revisions that the code needs",
+        examples=[["d6718b0e94ac"]],
+    )
+    solution: str = Field(
+        default_factory=str,
+        description="Where the database schema does not fit: the command that an operator types, or what else to do",
+        examples=["alembic upgrade head"],
+    )
 
 
 class ProblemError(Exception):
@@ -157,11 +176,12 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     return answer(request, int(error.status), error.code, error.detail, error.headers)
 
 
+NOTHING_HERE = "There is nothing at this path."
 CONTENT_TOO_LARGE = "The body is larger than the 64 KiB that this service takes."
 
 _DETAILS = {
     HTTPStatus.BAD_REQUEST: "The body could not be read as JSON in UTF-8.",
-    HTTPStatus.NOT_FOUND: "There is nothing at this path.",
+    HTTPStatus.NOT_FOUND: NOTHING_HERE,
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; the Allow header lists those it takes.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: CONTENT_TOO_LARGE,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from taskmanager.direct_route import DirectCall, DirectRoute, compiled
 
@@ -44,7 +45,6 @@ class RouteTable:
     ----------
     app: its routes are final.
     public_paths: those that no key is asked for.
-    longest_body_bytes: see `DirectCall`.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class RouteTable:
         found out by a request.
     """
 
-    def __init__(self, app: FastAPI, *, public_paths: Collection[str], longest_body_bytes: int) -> None:
+    def __init__(self, app: FastAPI, *, public_paths: Collection[str]) -> None:
         self._exact: dict[str, PathEntry] = {}
         self._with_argument: dict[str, PathEntry] = {}
         for route in all_routes(app):
@@ -60,7 +60,7 @@ class RouteTable:
             if scope is None and route.path not in public_paths:
                 raise ValueError(f"{route.path} names no scope and is not public")
             entry = self._entry(route.path)
-            direct = compiled(route, app, longest_body_bytes) if isinstance(route, DirectRoute) else None
+            direct = compiled(route, app) if isinstance(route, DirectRoute) else None
             operation = Operation(scope, direct)
             for method in route.methods or ():
                 if entry.operations.setdefault(method, operation) is not operation:
@@ -108,3 +108,12 @@ def _all_routes(routes: Collection[BaseRoute]) -> Iterator[Route]:
             yield route
         elif (included := getattr(route, "original_router", None)) is not None:
             yield from _all_routes(included.routes)
+
+
+def route_path(scope: Scope) -> str:
+    """The path without what the application is mounted under (ASGI's root_path), as routers see it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(f"{root}/"):
+        return path[len(root) :]
+    return path

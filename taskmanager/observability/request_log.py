@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import TextIO
 
 from taskmanager import __version__
@@ -65,8 +66,10 @@ class RequestLog:
         """Write what is waiting."""
         if self._lines and self._stream is not None:
             lines, self._lines = self._lines, []
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            # Who reads the log is gone, or its disk is full: no reason to stop serving.
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(lines))
+                self._stream.flush()
 
     def _now(self) -> str:
         now = time.time()

@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 from taskmanager.tasks.representation import TASK
 from taskmanager.tasks.schemas import Priority, Status
+from taskmanager.tasks.words import WORDS_OF_TASK, all_words_of
 
 LONGEST_PAGE = 200
 
@@ -130,7 +131,7 @@ DUE = _ordered("due, id", *(f"{status} AND {_DUE_SOON}" for status in _OF_EACH_S
 DUE_OF_STATUS = _ordered("due, id", f"status = $status AND {_DUE_SOON}")
 UPDATED = _ordered("updated_at DESC, id DESC", f"updated_at >= $updated_since AND {_AFTER_LATER_UPDATED}")
 
-_WORDS = "to_tsvector('simple', title || ' ' || description) @@ plainto_tsquery('simple', $words)"
+_WORDS = f"{WORDS_OF_TASK} @@ {all_words_of('$words')}"
 # Repeats the condition of tasks_tags_idx, or that would not serve.
 _TAG = "tags @> ARRAY[$tag] AND tags <> '{}'"
 

@@ -15,7 +15,16 @@ from taskmanager.tasks import cursor
 from taskmanager.tasks.cursor import FOREVER, Key
 from taskmanager.tasks.list_page import Question
 from taskmanager.tasks.list_statements import LONGEST_PAGE
-from taskmanager.tasks.schemas import IN_DIGITS, LARGEST_ID, Moment, Priority, Status, StorableText, Tag
+from taskmanager.tasks.schemas import (
+    IN_DIGITS,
+    LARGEST_ID,
+    TEXT_NOT_BLANK,
+    Moment,
+    Priority,
+    Status,
+    StorableText,
+    Tag,
+)
 from taskmanager.tasks.served_lists import FILTERS, Sort, is_search, statement_for
 
 USUAL_PAGE = 50
@@ -57,7 +66,7 @@ def _told(description: str, example: str) -> Any:
 _MomentInAddress = Annotated[Moment, BeforeValidator(_with_its_plus)]
 _Search = Annotated[
     StorableText,
-    Field(max_length=LONGEST_SEARCH, json_schema_extra={"minLength": 1}),
+    Field(max_length=LONGEST_SEARCH, json_schema_extra={"minLength": 1} | TEXT_NOT_BLANK),
     AfterValidator(_with_a_word),
 ]
 

@@ -19,6 +19,8 @@ from sqlalchemy import (
     text,
 )
 
+from taskmanager.tasks.words import WORDS_OF_TASK
+
 metadata = MetaData()
 
 tasks = Table(
@@ -42,13 +44,8 @@ tasks = Table(
     CheckConstraint("priority BETWEEN 1 AND 3", name="tasks_priority_check"),
     CheckConstraint("cardinality(tags) <= 20", name="tasks_tags_count_check"),
     CheckConstraint("array_position(tags, NULL) IS NULL AND '' <> ALL (tags)", name="tasks_tags_elements_check"),
-    # Here since it names no column by which it could find its table; spelled as PostgreSQL tells it, or
-    # autogenerate would see another index.
-    Index(
-        "tasks_words_idx",
-        text("to_tsvector('simple'::regconfig, (title || ' '::text) || description)"),
-        postgresql_using="gin",
-    ),
+    # Here since it names no column by which it could find its table.
+    Index("tasks_words_idx", text(WORDS_OF_TASK), postgresql_using="gin"),
 )
 
 Index("tasks_newest_idx", tasks.c.created_at.desc(), tasks.c.id.desc())

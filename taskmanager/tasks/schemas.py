@@ -23,6 +23,13 @@ _WHOLE_NUMBER = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
+# For the description alone, in JSON Schema's regular expressions: what checks it is below, and faster. What str.strip()
+# takes for a blank is spelled out, as those languages that have `\s` do not agree on it.
+_BLANK = r"\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_TEXT: dict[str, Any] = {"pattern": r"^[^\u0000]*$"}
+TEXT_NOT_BLANK: dict[str, Any] = {"pattern": rf"^[^\u0000]*[^\u0000{_BLANK}][^\u0000]*$"}
+
+
 class Status(StrEnum):
     TODO = "todo"
     IN_PROGRESS = "in_progress"
@@ -86,22 +93,32 @@ def _whole_number(value: Any) -> Any:
 
 Title = Annotated[
     str,
-    Field(strict=True, min_length=1, max_length=TITLE_LONGEST, examples=["Ma première tâche"]),
+    Field(
+        strict=True,
+        min_length=1,
+        max_length=TITLE_LONGEST,
+        examples=["Ma première tâche"],
+        json_schema_extra=TEXT_NOT_BLANK,
+    ),
     BeforeValidator(_trimmed),
     AfterValidator(_storable),
 ]
 Description = Annotated[
     str,
-    Field(strict=True, max_length=DESCRIPTION_LONGEST, examples=["Test de l'API"]),
+    Field(strict=True, max_length=DESCRIPTION_LONGEST, examples=["Test de l'API"], json_schema_extra=_TEXT),
     AfterValidator(_storable),
 ]
 Tag = Annotated[
     str,
-    Field(strict=True, min_length=1, max_length=TAG_LONGEST),
+    Field(strict=True, min_length=1, max_length=TAG_LONGEST, json_schema_extra=TEXT_NOT_BLANK),
     BeforeValidator(_trimmed),
     AfterValidator(_storable),
 ]
-Tags = Annotated[list[Tag], Field(max_length=TAGS_MOST, examples=[["maison", "urgent"]]), AfterValidator(_distinct)]
+Tags = Annotated[
+    list[Tag],
+    Field(max_length=TAGS_MOST, examples=[["maison", "urgent"]], json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
 # The bounds are the time's and not the field's: None has no place in an order.
 Moment = Annotated[
     Annotated[datetime, Field(ge=_EARLIEST, le=_LATEST)] | None,

@@ -12,7 +12,7 @@ import pytest
 from pydantic_core.core_schema import ErrorType
 
 from migration_gate.status import State
-from taskmanager import app, database, http_server
+from taskmanager import app, database, http_connection, http_server
 from taskmanager.key_lines import SCOPES
 from taskmanager.problems import ProblemError
 from taskmanager.settings import Settings
@@ -102,9 +102,9 @@ def test_the_limits_are_those_of_the_code(document: Path) -> None:
 
     assert [number for row in rows for number in numbers_in(row[1])] == [
         app.LARGEST_BODY_BYTES / 1024,
-        http_server.LARGEST_HEAD_BYTES / 1024,
-        http_server.READ_TIMEOUT_S,
-        http_server.WRITE_TIMEOUT_S,
+        http_connection.LARGEST_HEAD_BYTES / 1024,
+        http_connection.READ_TIMEOUT_S,
+        http_connection.WRITE_TIMEOUT_S,
         http_server.KEEP_ALIVE_S,
         int(database._SESSION["statement_timeout"]) / 1000,
         database.ANSWER_WITHIN_S,

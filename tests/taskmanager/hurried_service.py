@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from taskmanager import http_server
+from taskmanager import http_connection, http_server
 from taskmanager.cli import main
 
-http_server.READ_TIMEOUT_S = 0.5
-http_server.WRITE_TIMEOUT_S = 0.5
+http_connection.READ_TIMEOUT_S = 0.5
+http_connection.WRITE_TIMEOUT_S = 0.5
 http_server.KEEP_ALIVE_S = 1
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import uvicorn
 
 from taskmanager.app import create_app
-from taskmanager.front_door import WHOLE_ANSWER
+from taskmanager.exchange import WHOLE_ANSWER
 from taskmanager.http_server import Server
 from taskmanager.route_table import Operation
 
@@ -23,7 +23,7 @@ def main() -> None:
         scope.get("extensions", {}).pop(WHOLE_ANSWER, None)
         await app(scope, receive, send)
 
-    server = Server(in_two_writes, refused=front_door.refused_below, drain=lambda: None)
+    server = Server(in_two_writes, refused=front_door.refused_below, no_room=lambda *_: None, drain=lambda: None)
     server.config.host, server.config.port = "127.0.0.1", int(sys.argv[1])
     assert isinstance(server, uvicorn.Server)
     server.run()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import httpx
 import psycopg
 import pytest
@@ -16,7 +18,7 @@ from taskmanager.app import create_app
 from taskmanager.database import Database as RequestPath
 from taskmanager.problems import DatabaseUnavailable
 from taskmanager.settings import Settings
-from tests.databases import Database
+from tests.databases import Database, Server
 from tests.processes import Service
 from tests.taskmanager.postgres_proxy import PostgresProxy
 from tests.taskmanager.problem_documents import problem_of
@@ -210,7 +212,7 @@ async def test_every_session_is_bounded_and_named(app: FastAPI) -> None:
     assert settings == {
         "application_name": "taskmanager",
         "statement_timeout": "1400ms",
-        "lock_timeout": "1400ms",
+        "lock_timeout": "1200ms",
         "idle_in_transaction_session_timeout": "10s",
     }
 
@@ -242,6 +244,62 @@ async def test_who_waits_is_served_when_the_one_before_breaks_its_session(tasks_
         assert [tuple(row or ()) for row in await asyncio.gather(*waiting)] == [(1,)] * 5
     finally:
         await database.close()
+
+
+async def test_there_are_never_more_sessions_than_were_asked_for(tasks_database: Database) -> None:
+    chance = random.Random(4711)  # noqa: S311  the same story each time
+    database = RequestPath(tasks_database.app_url, size=3)
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'taskmanager'"
+    )
+    broken = "SELECT pg_terminate_backend(pg_backend_pid())"
+    most = 0
+    try:
+        for _ in range(60):
+            work = [
+                asyncio.create_task(database.row(chance.choice(["SELECT 1", "SELECT pg_sleep(0.01)", broken])))
+                for _ in range(8)
+            ]
+            await asyncio.sleep(chance.random() * 0.01)
+            chance.choice(work).cancel()
+            if chance.random() < 0.1:
+                database.renew()
+            await asyncio.gather(*work, return_exceptions=True)
+            row = await database.row(sessions)
+            most = max(most, row[0] if row else 0)
+        await asyncio.sleep(0.2)
+        row = await database.row(sessions)
+        assert row is not None
+        assert row[0] <= 3
+        # One that is being closed may still be seen beside the one that replaces it.
+        assert most <= 3 + 8
+    finally:
+        await database.close()
+
+
+async def test_a_server_without_a_free_session_is_not_stormed(server: Server, tasks_database: Database) -> None:
+    with psycopg.connect(tasks_database.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 1")
+        try:
+            address = tasks_database.app_url.partition("@")[2]
+            database = RequestPath(f"postgresql://narrow:narrow@{address}", size=10)
+            attempts = 0
+            connect = database._connect
+
+            async def counted() -> asyncpg.Connection:
+                nonlocal attempts
+                attempts += 1
+                return await connect()
+
+            database._connect = counted  # type: ignore[method-assign]
+            answers = await asyncio.gather(
+                *(database.row("SELECT pg_sleep(0.05)") for _ in range(40)), return_exceptions=True
+            )
+            await database.close()
+            assert all(isinstance(answer, DatabaseUnavailable | asyncpg.Record) for answer in answers)
+            assert attempts <= 50
+        finally:
+            admin.execute("DROP ROLE narrow")
 
 
 async def test_sessions_of_before_a_change_of_schema_are_replaced(tasks_database: Database) -> None:

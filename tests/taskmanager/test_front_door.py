@@ -120,9 +120,10 @@ def test_a_body_that_is_too_large_is_refused_before_it_was_sent(service: Service
 
 BROKEN_LATE = """
 from fastapi.responses import StreamingResponse
+from taskmanager.api_key_scheme import needs
 from taskmanager.app import create_app
+from taskmanager.tasks.routes import router
 
-app = create_app()
 # A stack trace quotes the line that raises, so the value itself must not stand in it.
 told_backwards = "1174yranac"
 
@@ -132,14 +133,17 @@ async def pieces():
     raise RuntimeError(told_backwards[::-1])
 
 
-@app.get("/broken")
+@router.get("/broken", dependencies=[needs("tasks:read")])
 async def broken():
     return StreamingResponse(pieces())
 
 
-@app.get("/broken-early")
+@router.get("/broken-early", dependencies=[needs("tasks:read")])
 async def broken_early():
     raise RuntimeError(told_backwards[::-1])
+
+
+app = create_app()
 """
 
 

@@ -265,6 +265,14 @@ def test_requests_beyond_what_the_service_works_on_are_refused_at_once(
         asked_at = time.monotonic()
         refused = [service.get("/tasks") for _ in range(5)]
         took = time.monotonic() - asked_at
+        with connected(service) as connection:
+            for head in (b"HEAD /tasks", b"POST /tasks", b"GET /livez"):
+                connection.sendall(
+                    head + b" HTTP/1.1\r\nHost: x\r\nX-Request-Id: from-a-client\r\nContent-Length: 9\r\n\r\n"
+                )
+                connection.sendall(b"{" + b" " * 8)
+            connection.sendall(b"GET /nowhere%20 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            kept = everything(connection)
         probes = {path: service.get(path).status_code for path in ("/livez", "/readyz", "/health", "/metrics")}
         other.rollback()
         answers = [answer.result() for answer in waiting]
@@ -272,6 +280,10 @@ def test_requests_beyond_what_the_service_works_on_are_refused_at_once(
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert answer.headers["retry-after"] == "1"
+    assert [answer[:3] for answer in kept.split(b"HTTP/1.1 ")[1:]] == [b"503", b"503", b"200", b"503"]
+    assert kept.count(b"x-request-id: from-a-client\r\n") == 3
+    assert kept.count(b'"code":"overloaded"') == 2, "HEAD has no body"
+    assert b'"instance":"/nowhere "' in kept
     assert took < 1, "a refusal does not wait in a queue"
     assert probes == {"/livez": 200, "/readyz": 200, "/health": 200, "/metrics": 200}
     assert [answer.status_code for answer in answers] == [200] * 4

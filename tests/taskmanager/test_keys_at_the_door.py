@@ -99,3 +99,29 @@ async def test_two_keys_in_one_request_are_refused(
     authorization = [("Authorization", f"Bearer {key}") for key, _ in keys.values()]
 
     problem_of(await stranger.get("/tasks", headers=authorization), 400, "repeated_header")
+
+
+@pytest.mark.parametrize("path", ["/tasks%0A", "/metrics%0A", "/tasks/", "//tasks", "/tasks/1%0A", "/TASKS"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_path_that_is_nearly_a_route_opens_nothing(
+    stranger: httpx.AsyncClient, keys: dict[str, tuple[str, str]], method: str, path: str
+) -> None:
+    response = await stranger.request(
+        method, path, json={"title": "t"}, headers={"Authorization": f"Bearer {keys[TASKS_READ][0]}"}
+    )
+
+    assert response.status_code in {403, 404, 405, 422}
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDED)
+async def test_a_service_that_is_mounted_under_a_path_asks_for_the_same(
+    guarded: FastAPI, keys: dict[str, tuple[str, str]], method: str, path: str
+) -> None:
+    transport = httpx.ASGITransport(guarded, root_path="/api")
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        assert (await client.get("/api/livez")).status_code == 200
+        for scope in SCOPES:
+            response = await client.request(
+                method, "/api" + path.replace("{id}", "1"), headers={"Authorization": f"Bearer {keys[scope][0]}"}
+            )
+            assert (response.status_code == 403) == (scope != NEEDED[method, path])

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
 
 from taskmanager.app import create_app
 from taskmanager.health_documents import Alive, Health, Version
 from taskmanager.openapi import check, describe, differences, text_of
+from taskmanager.problems import MalformedHeader
 from taskmanager.settings import Settings
-from taskmanager.tasks.schemas import Task
+from taskmanager.tasks.idempotency import key_of
+from taskmanager.tasks.listing import ListParameters
+from taskmanager.tasks.preconditions import is_known, versions_to_match
+from taskmanager.tasks.schemas import Task, TaskContent, TaskPatch
 from tests.databases import Database
 from tests.processes import ROOT, run
 from tests.taskmanager.problem_documents import problem_of
@@ -200,6 +207,73 @@ async def test_what_the_probes_answer_is_what_is_described(
                     Health.model_validate_json((await client.get(path)).content)
                 Version.model_validate_json((await client.get("/version")).content)
                 Alive.model_validate_json((await client.get("/livez")).content)
+
+
+# Not one character more or less than str.strip() takes for blank, and a few of every other kind.
+SINGLE = [chr(point) for point in [*range(0x0300), 0x1680, 0x180E, *range(0x2000, 0x2070), 0x3000, 0xFEFF, 0x1F98A]]
+TEXTS = [*SINGLE, *(f" {one}\n" for one in SINGLE), *(f"a{one}" for one in SINGLE), "", "a" * 10_000]
+# What the headers are made of: every line of up to four of these, and lines around the longest that are taken.
+PIECES = [*'"*, \t\\a3\x7f\x80\xffé@', "W/", "w/", '"3"', 'W/"3"', '"\\""']
+LINES = ["".join(pieces) for many in range(5) for pieces in product(PIECES, repeat=many)]
+LINES += [make("a" * many) for many in (254, 255, 256) for make in (str, '"{}"'.format)]
+LINES += ['"' + piece * many + '"' for piece, most in (("\\\\", 255), ("a", 8190)) for many in (most, most + 1)]
+
+
+def is_as_described(schema: dict[str, Any], text: str) -> bool:
+    return (
+        re.search(schema["pattern"].removesuffix("$") + r"\Z", text) is not None
+        and schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text))
+    )  # fmt: skip
+
+
+def is_taken(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except (ValidationError, MalformedHeader):
+        return False
+    return True
+
+
+def of_parameter(document: dict[str, Any], method: str, path: str, name: str) -> dict[str, Any]:
+    parameters = document["paths"][path][method]["parameters"]
+    [schema] = [parameter["schema"] for parameter in parameters if parameter["name"] == name]
+    assert isinstance(schema, dict)
+    return schema
+
+
+def test_the_described_form_of_a_text_is_what_is_taken(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    content, patch = schemas["TaskContent"]["properties"], schemas["TaskPatch"]["properties"]
+    assert content["tags"]["uniqueItems"]
+    texts: list[tuple[dict[str, Any], Callable[[str], object]]] = [
+        (content["title"], lambda text: TaskContent.model_validate({"title": text})),
+        (content["description"], lambda text: TaskContent.model_validate({"title": "t", "description": text})),
+        (content["tags"]["items"], lambda text: TaskContent.model_validate({"title": "t", "tags": [text]})),
+        (patch["title"], lambda text: TaskPatch(title=text)),
+        (patch["description"]["anyOf"][0], lambda text: TaskPatch(description=text)),
+        (patch["tags"]["anyOf"][0]["items"], lambda text: TaskPatch(tags=[text])),
+        (of_parameter(document, "get", "/tasks", "tag"), lambda text: ListParameters(tag=text)),
+    ]
+    for schema, read in texts:
+        # Whatever is of the described length; of blanks more are taken than are described.
+        fitting = [text for text in TEXTS if schema.get("minLength", 0) <= len(text) <= schema["maxLength"]]
+        assert [text for text in fitting if is_as_described(schema, text) != is_taken(read, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "read"),
+    [
+        ("put", "/tasks/{id}", "If-Match", versions_to_match),
+        ("get", "/tasks/{id}", "If-None-Match", lambda text: is_known(text, 3)),
+        ("post", "/tasks", "Idempotency-Key", key_of),
+    ],
+)
+def test_the_described_form_of_a_header_is_what_is_taken(
+    document: dict[str, Any], method: str, path: str, name: str, read: Callable[[str], object]
+) -> None:
+    schema = of_parameter(document, method, path, name)
+
+    assert [line for line in LINES if is_as_described(schema, line) != is_taken(read, line)] == []
 
 
 # A list's description tells which filters go with which sort.
