@@ -8,6 +8,7 @@ FastAPI (`direct_route` tells what is plain).
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -49,6 +50,10 @@ CLIENT_CLOSED_REQUEST = 499
 NO_HANDLER = "none"
 
 NO_ROOM = "The service is working on as many requests as it can. Try again in a moment."
+# As `problem_body` makes it, but once: who refuses many must refuse cheaply.
+_NO_ROOM_BODY = problem_body(503, "overloaded", NO_ROOM, instance="%s", request_id="%s").replace(
+    b'"instance":"%s"', b'"instance":%s'
+)
 _NO_ROOM_LINES = (
     b"cache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/problem+json\r\n"
     b"retry-after: 1\r\nx-request-id: %s\r\n"
@@ -179,7 +184,7 @@ class FrontDoor:
         if self._has_room(path) or self._cross_origin is not None:
             return None
         request_id = _request_id(dict(headers).get(b"x-request-id"))
-        body = problem_body(503, "overloaded", NO_ROOM, instance=path, request_id=request_id)
+        body = _NO_ROOM_BODY % (json.dumps(path).encode(), request_id.encode())
         entry, _ = self._find(path)
         handler = entry.path if entry is not None else None
         method = method if method in METHODS else OTHER_METHOD
