@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -103,10 +104,13 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     except (MigrationGateError, OSError) as error:
         print(f"taskmanager: {error}", file=sys.stderr)
         return 1
+    # What is here now stays: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     with listener, suppress(KeyboardInterrupt):
         drain = partial(setattr, app.state, "draining", True)
         door = app.state.front_door
-        server = Server(app, refused=door.refused_below, no_room=door.no_room_below, drain=drain)
+        server = Server(app, refused=door.refused_below, is_full=door.is_full, no_room=door.no_room_below, drain=drain)
         server.run(sockets=[listener])
     return 0
 

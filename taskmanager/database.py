@@ -7,7 +7,6 @@ Here a request pops a connection from a list and appends it again; it waits only
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -25,6 +24,7 @@ logger = logging.getLogger(__name__)
 # A client is told 503 within two seconds of a lost database, whether it waits for a connection or for an answer.
 ANSWER_WITHIN_S = 1.7
 CONNECT_TIMEOUT_S = 1.4
+_SWEEP_INTERVAL_S = 0.1
 
 # No statement ever sets session state, so there is none to reset: settings stand in the connection's start.
 # PostgreSQL's own timeout comes first, since it tells more than silence does.
@@ -66,7 +66,11 @@ class Database:
         self._size = size
         self._idle: list[asyncpg.Connection] = []
         self._open = 0
-        self._waiting: deque[asyncio.Future[asyncpg.Connection]] = deque()
+        # Who waits for a connection, first come first served, and since when.
+        self._waiting: deque[tuple[asyncio.Future[asyncpg.Connection], float]] = deque()
+        # Which connections are at work, and since when they, or who waited for them, were asked.
+        self._at_work: dict[asyncpg.Connection, float] = {}
+        self._sweep: asyncio.TimerHandle | None = None
         self._expired: set[asyncpg.Connection] = set()
         self._all: set[asyncpg.Connection] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -76,6 +80,8 @@ class Database:
         """Close every connection, without waiting for a server that does not answer."""
         for task in self._background:
             task.cancel()
+        if self._sweep is not None:
+            self._sweep.cancel()
         connections, self._all, self._idle = list(self._all), set(), []
         await asyncio.gather(*(_close(connection) for connection in connections))
 
@@ -96,7 +102,7 @@ class Database:
         asyncpg.PostgresError: the statement itself is at fault, a table that is not there, say.
         """
         connection = None
-        timeout = ANSWER_WITHIN_S
+        asked = time.monotonic()
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -105,10 +111,11 @@ class Database:
                 self._forget(connection)
                 connection = None
             if connection is None:
-                asked = time.monotonic()
-                connection = await self._wait_for_connection()
-                timeout -= time.monotonic() - asked
-            row = await connection.fetchrow(sql, *arguments, timeout=max(timeout, 0.1))
+                connection = await self._wait_for_connection(asked)
+            self._at_work[connection] = asked
+            if self._sweep is None:
+                self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
+            row = await connection.fetchrow(sql, *arguments)
         except asyncpg.PostgresError as error:
             if connection is not None:
                 self._give_back(connection)
@@ -135,23 +142,35 @@ class Database:
             self._outage.ended()
         return row
 
-    async def _wait_for_connection(self) -> asyncpg.Connection:
+    def _end_what_takes_too_long(self) -> None:
+        """One look at all, every tenth of a second: a timer for each statement costs more than it guards."""
+        now = time.monotonic()
+        for connection, asked in list(self._at_work.items()):
+            if now - asked > ANSWER_WITHIN_S:
+                connection.terminate()  # whoever waits for its answer learns that the connection is lost
+        while self._waiting and (self._waiting[0][0].done() or now - self._waiting[0][1] > CONNECT_TIMEOUT_S):
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(TimeoutError())
+        self._sweep = (
+            asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
+            if self._at_work or self._waiting
+            else None
+        )
+
+    async def _wait_for_connection(self, asked: float) -> asyncpg.Connection:
         if self._open < self._size:
             return await self._connect()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[asyncpg.Connection] = loop.create_future()
-        expiry = loop.call_later(CONNECT_TIMEOUT_S, _expire, future)
-        self._waiting.append(future)
+        future: asyncio.Future[asyncpg.Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append((future, asked))
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._give_back(future.result())
             raise
-        finally:
-            expiry.cancel()
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(future)
 
     async def _connect(self) -> asyncpg.Connection:
         self._open += 1
@@ -169,6 +188,7 @@ class Database:
         return connection
 
     def _give_back(self, connection: asyncpg.Connection) -> None:
+        self._at_work.pop(connection, None)
         if self._expired and connection in self._expired:
             self._part_with(connection)
             return
@@ -176,7 +196,7 @@ class Database:
             self._forget(connection)
             return
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_result(connection)
                 return
@@ -192,13 +212,14 @@ class Database:
 
     def _forget(self, connection: asyncpg.Connection) -> None:
         self._open -= 1
+        self._at_work.pop(connection, None)
         self._all.discard(connection)
         self._expired.discard(connection)
         self._serve_next_waiting()
 
     def _serve_next_waiting(self) -> None:
         """There is room for one more connection: somebody may be waiting for it."""
-        if any(not future.done() for future in self._waiting):
+        if any(not future.done() for future, _ in self._waiting):
             self._spawn(self._open_another())
 
     async def _open_another(self) -> None:
@@ -212,7 +233,7 @@ class Database:
 
     def _refuse_all_waiting(self, error: Exception) -> None:
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(ConnectionError(type(error).__name__))
 
@@ -252,11 +273,6 @@ class _Outage:
 
 def _sqlstate(error: BaseException) -> str | None:
     return getattr(error, "sqlstate", None)
-
-
-def _expire(future: asyncio.Future[asyncpg.Connection]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
 
 
 def _log_life(connection: asyncpg.Connection) -> None:

@@ -118,6 +118,7 @@ class FrontDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            scope["app"] = self._app
             await self.inner(scope, receive, send)
             return
         started = perf_counter()
@@ -174,6 +175,10 @@ class FrontDoor:
         self._log.write(request_id, OTHER_METHOD, None, status, 0.0)
         self.metrics.count(OTHER_METHOD, status, NO_HANDLER, 0.0, 0, 0)
         return request_id, b"x-request-id: %s\r\n%s" % (request_id.encode(), self._security_lines)
+
+    def is_full(self) -> bool:
+        """Is there room for no more requests but those of `always_paths`?"""
+        return self.in_flight >= self._max_in_flight
 
     def no_room_below(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
         """As `_refusal` where there is no room, for a server that asks before it makes anything of a request.

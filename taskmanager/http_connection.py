@@ -73,6 +73,7 @@ class Connection(HttpToolsProtocol):
 
     # Who counts and logs what is refused here, and makes its request id; set by `Server`.
     refused: OnRefusal
+    is_full: Callable[[], bool]
     no_room: NoRoom
     draining = False
 
@@ -85,7 +86,6 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._deaf = False
         self._shedding = False
-        self._told_again = False
         self._ignored_bytes = 0
         self._refusal = HTTPStatus.BAD_REQUEST
 
@@ -117,18 +117,23 @@ class Connection(HttpToolsProtocol):
         The parser has ended the message behind its head, body or no body, and would take all that follows for the
         other protocol. Another one is told how the body is framed, and reads on.
         """
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser = self._new_parser(self)
         framing = [header for header in self.headers if header[0] in (b"content-length", b"transfer-encoding")]
         if framing:
             self.cycle.more_body = True
             self._in_head = False
             self._reading_since = self.loop.time()
-            self._told_again = True
+            self.parser = self._new_parser(_BodyAlone(self))
             self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(b"%s: %s\r\n" % header for header in framing))
-            self._told_again = False
         if rest:
             self.data_received(rest)
+
+    @staticmethod
+    def _new_parser(told: Any) -> Any:
+        parser = httptools.HttpRequestParser(told)
+        # As uvicorn's own, for the answer to the first of several requests of which one closes.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has said all may still want its answer: keep the connection until that is written."""
@@ -138,24 +143,20 @@ class Connection(HttpToolsProtocol):
         return True
 
     def on_message_begin(self) -> None:
-        if self._told_again:
-            return
         if len(self.pipeline) >= MOST_WAITING:
             raise ValueError("too many requests at once")  # the parser stops, and `data_received` refuses
         self._ignored_bytes = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        if not self._told_again:
-            super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer is no header (RFC 9110, section 6.5.1)
-            super().on_header(name, value)
+        if not self._in_head:
+            return  # a trailer is no header (RFC 9110, section 6.5.1)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._told_again:
-            return
         # What came together with the head, a body say, was counted with it.
         if self._head_bytes > LARGEST_HEAD_BYTES and self._head_length() > LARGEST_HEAD_BYTES:
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -179,7 +180,7 @@ class Connection(HttpToolsProtocol):
     def _shed(self) -> bool:
         """Answer a request for which there is no room here, for a third of what a task and its way to the front door
         cost: refusals must not take from the requests in work the time that they need."""
-        if self.pipeline or (self.cycle is not None and not self.cycle.response_complete):
+        if not self.is_full() or self.pipeline or (self.cycle is not None and not self.cycle.response_complete):
             return False
         url = httptools.parse_url(self.url)
         method = self.parser.get_method().decode("ascii")
@@ -302,6 +303,22 @@ class Connection(HttpToolsProtocol):
             self.end_if_too_slow(self._reading_since + READ_TIMEOUT_S + 1)
 
 
+class _BodyAlone:
+    """What a parser tells that is shown a head again, to learn how the body behind it is framed.
+
+    It ends with that body: what comes behind goes to a parser of its own.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.on_body = connection.on_body
+        self._connection = connection
+
+    def on_message_complete(self) -> None:
+        self._connection.on_message_complete()
+        # The connection closes with this answer: a parser cannot be replaced while it parses.
+        self._connection.cycle.keep_alive = False
+
+
 def write_whole(
     cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], constant: bytes, body: bytes
 ) -> bool:
@@ -315,6 +332,8 @@ def write_whole(
     if cycle.flow.write_paused or cycle.response_started:
         return False
     cycle.response_started = cycle.response_complete = True
+    # The scope holds this function, bound to the cycle that holds the scope.
+    cycle.scope.pop("extensions", None)
     cycle.waiting_for_100_continue = False
     cycle.message_event.set()
     if cycle.disconnected or cycle.transport.is_closing():

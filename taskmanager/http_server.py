@@ -37,12 +37,25 @@ class Server(uvicorn.Server):
     Parameters
     ----------
     app: ASGI's.
+    is_full: whether there is room for no more requests but those that are always answered.
     refused, no_room: see `OnRefusal` and `NoRoom`.
     drain: called when SIGTERM has come: /readyz is 503 from now on.
     """
 
-    def __init__(self, app: Any, *, refused: OnRefusal, no_room: NoRoom, drain: Callable[[], None]) -> None:
-        callbacks = {"refused": staticmethod(refused), "no_room": staticmethod(no_room)}
+    def __init__(
+        self,
+        app: Any,
+        *,
+        refused: OnRefusal,
+        is_full: Callable[[], bool],
+        no_room: NoRoom,
+        drain: Callable[[], None],
+    ) -> None:
+        callbacks = {
+            "refused": staticmethod(refused),
+            "is_full": staticmethod(is_full),
+            "no_room": staticmethod(no_room),
+        }
         self._connection: Any = type("Connection", (Connection,), callbacks)
         config = uvicorn.Config(
             app,

@@ -17,9 +17,11 @@ from taskmanager import __version__
 
 logger = logging.getLogger("taskmanager.requests")
 
+WRITE_EVERY_S = 0.01
+
 
 class RequestLog:
-    """Writes the lines of a loop's round together, at the end of the round.
+    """Writes the lines of a hundredth of a second together.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ class RequestLog:
             logger.info("request", extra=_fields(request_id, method, route, status, duration_s))
             return
         if not self._lines:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_later(WRITE_EVERY_S, self.flush)
         shown_route = f'"{route}"' if route is not None else "null"
         self._lines.append(
             f'{{"http.request.method": "{method}", "http.route": {shown_route}, '

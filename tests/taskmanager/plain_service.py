@@ -23,7 +23,13 @@ def main() -> None:
         scope.get("extensions", {}).pop(WHOLE_ANSWER, None)
         await app(scope, receive, send)
 
-    server = Server(in_two_writes, refused=front_door.refused_below, no_room=lambda *_: None, drain=lambda: None)
+    server = Server(
+        in_two_writes,
+        refused=front_door.refused_below,
+        is_full=lambda: False,
+        no_room=lambda *_: None,
+        drain=lambda: None,
+    )
     server.config.host, server.config.port = "127.0.0.1", int(sys.argv[1])
     assert isinstance(server, uvicorn.Server)
     server.run()
