@@ -1,4 +1,4 @@
-"""Who is measured, and how each is started: one worker, a pool of ten, no access log."""
+"""Who is measured, and how each is started: one worker, a pool as large as the load has connections, no access log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.environments import FASTIFY, PEERS, ensure_node, ensure_python, 
 from benchmarks.service import service_environment
 from benchmarks.table import ROOT, Database
 
-POOL_SIZE = 10
+POOL_SIZE = 32
 WORKERS = 1
 CONNECTIONS = 32
 
