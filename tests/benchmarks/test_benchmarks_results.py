@@ -34,7 +34,7 @@ def test_the_file_tells_the_circumstances(tmp_path: Path) -> None:
     assert told["equal_for_all"] == {
         "rows": 100_000,
         "client_connections": 32,
-        "pool_size": 10,
+        "pool_size": 32,
         "workers": 1,
         "postgresql": {"fsync": "on"},
     }
