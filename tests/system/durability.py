@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,8 @@ class Trial:
                 self._wait_until_writing(before)
                 time.sleep(self._chance.uniform(0.02, 0.6))
                 self._kill_service() if kind == SERVER else self._kill_postgres()
+                # Each of them goes on until it loses an answer: nobody is told to stop before it met the outage.
+                wait(writing, PATIENCE_S)
             finally:
                 stop.set()
             faults = [repr(error) for future in writing if (error := future.exception(PATIENCE_S)) is not None]
