@@ -42,7 +42,7 @@ def run_pgbench(program: Path, database: Database, cell: Cell, *, rows: int, sec
     """
     statement = replayed_statements()[cell.name]
     text, variables = as_pgbench(statement)
-    draw = f"\\set argument_1 random(1, {rows})\n" if RANDOM_ID in statement.arguments else ""
+    draw = f"\\set argument_1 random(1, {rows})\n" if [RANDOM_ID] in statement.arguments else ""
     script = folder / f"pgbench-{cell.name}.sql"
     script.write_text(f"{draw}{text};\n", encoding="utf-8")
     given = [option for name, value in variables.items() for option in ("-D", f"{name}={value}")]
@@ -82,9 +82,11 @@ def as_pgbench(statement: Statement) -> tuple[str, dict[str, str]]:
 
     def reference(placeholder: re.Match[str]) -> str:
         name = f"argument_{placeholder[1]}"
-        return "NULL" if named[name] is None else f":{name}"
+        if named[name] is None:
+            return "NULL"
+        return f"ARRAY[:{name}]" if named[name] == [RANDOM_ID] else f":{name}"
 
-    variables = {name: _text(value) for name, value in named.items() if value is not None and value is not RANDOM_ID}
+    variables = {name: _text(value) for name, value in named.items() if value is not None and value != [RANDOM_ID]}
     return _PLACEHOLDER.sub(reference, text), variables
 
 
@@ -92,8 +94,8 @@ def _text(value: object) -> str:
     """A value as PostgreSQL reads it from text; the first and the last moment are asyncpg's infinities."""
     if isinstance(value, datetime):
         return {MAXYEAR: "infinity", MINYEAR: "-infinity"}.get(value.year, value.isoformat())
-    if isinstance(value, list):
-        return "{" + ",".join(f'"{element}"' for element in value) + "}"
+    if isinstance(value, list | tuple):
+        return "{" + ",".join("NULL" if element is None else f'"{element}"' for element in value) + "}"
     return str(value)
 
 

@@ -16,6 +16,7 @@ import asyncpg
 from fastapi import Depends
 
 from migration_gate.postgres.url import asyncpg_url
+from taskmanager.batching import Batcher, BatchStatement, Item
 from taskmanager.direct_route import FromApplication
 from taskmanager.problems import DatabaseUnavailable
 
@@ -75,6 +76,7 @@ class Database:
         self._all: set[asyncpg.Connection] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._outage = _Outage()
+        self._batchers: dict[BatchStatement[Any], Batcher[Any]] = {}
 
     async def close(self) -> None:
         """Close every connection, without waiting for a server that does not answer."""
@@ -94,15 +96,34 @@ class Database:
             self._part_with(connection)
 
     async def row(self, sql: str, *arguments: object) -> asyncpg.Record | None:
-        """Run one statement and return its first row.
+        """Run one statement and return its first row. Raises what `rows` does."""
+        rows = await self.rows(sql, *arguments)
+        return rows[0] if rows else None
+
+    async def row_of(self, statement: BatchStatement[Item], item: Item) -> asyncpg.Record | None:
+        """The row of one item, whose statement is run for those who ask at the same time too. Raises what `rows` does,
+        where this item alone would."""
+        batcher = self._batchers.get(statement)
+        if batcher is None:
+            batcher = self._batchers[statement] = Batcher(statement, self.rows)
+        return await batcher.row(item)
+
+    async def rows(self, sql: str, *arguments: object, asked: float | None = None) -> list[asyncpg.Record]:
+        """Run one statement and return its rows.
+
+        Parameters
+        ----------
+        asked: the monotonic second at which it was asked for, if that was before now.
 
         Raises
         ------
         DatabaseUnavailable: no connection could be had, or PostgreSQL could not serve it now.
         asyncpg.PostgresError: the statement itself is at fault, a table that is not there, say.
+        ValueError: an argument does not fit its parameter.
         """
         connection = None
-        asked = time.monotonic()
+        if asked is None:
+            asked = time.monotonic()
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -115,7 +136,7 @@ class Database:
             self._at_work[connection] = asked
             if self._sweep is None:
                 self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
-            row = await connection.fetchrow(sql, *arguments)
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
         except asyncpg.PostgresError as error:
             if connection is not None:
                 self._give_back(connection)
@@ -140,7 +161,7 @@ class Database:
         self._give_back(connection)
         if self._outage:
             self._outage.ended()
-        return row
+        return rows
 
     def _end_what_takes_too_long(self) -> None:
         """One look at all, every tenth of a second: a timer for each statement costs more than it guards."""
@@ -160,7 +181,7 @@ class Database:
 
     async def _wait_for_connection(self, asked: float) -> asyncpg.Connection:
         if self._open < self._size:
-            return await self._connect()
+            return await self._connect(CONNECT_TIMEOUT_S - (time.monotonic() - asked))
         future: asyncio.Future[asyncpg.Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, asked))
         if self._sweep is None:
@@ -172,10 +193,12 @@ class Database:
                 self._give_back(future.result())
             raise
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def _connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> asyncpg.Connection:
+        if timeout_s <= 0:
+            raise TimeoutError
         self._open += 1
         try:
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, server_settings=_SESSION)
+            connection = await asyncpg.connect(self._url, timeout=timeout_s, server_settings=_SESSION)
         except BaseException as error:
             self._open -= 1
             if not isinstance(error, Exception):

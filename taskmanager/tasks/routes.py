@@ -62,7 +62,7 @@ async def create_task(
         key = idempotency.key_of(idempotency_key)
         id_, version, task, replayed = await idempotency.create_once(database, key, content, _columns(content))
         return _created(id_, version, task, (idempotency.REPLAYED,) if replayed else ())
-    row = await database.row(statements.CREATE_TASK, *_columns(content))
+    row = await database.row_of(statements.CREATE_TASK, _columns(content))
     assert row is not None  # noqa: S101  INSERT … RETURNING has a row, or raises
     id_, version, task = row
     return _created(id_, version, task)
@@ -79,10 +79,10 @@ async def create_task(
 )
 async def get_task(database: CurrentDatabase, id: IdInPath, if_none_match: IfNoneMatch = None) -> Response:
     """With If-None-Match, a version that the client has already is not sent again."""
-    row = await database.row(statements.GET_TASK, id)
+    row = await database.row_of(statements.GET_TASK, id)
     if row is None:
         raise NotFound(NO_TASK)
-    version, task = row
+    _, version, task = row
     if if_none_match is not None and is_known(if_none_match, version):
         return JsonText(status_code=status.HTTP_304_NOT_MODIFIED, headers=((b"etag", entity_tag(version)),))
     return _found(version, task)
@@ -132,12 +132,13 @@ async def patch_task(
         raise NoPatchMediaType
     versions = versions_to_match(if_match)
     if not patch.model_fields_set:
-        row = await database.row(statements.GET_TASK, id)
+        row = await database.row_of(statements.GET_TASK, id)
         if row is None:
             raise NotFound(NO_TASK)
-        if versions is not None and row[0] not in versions:
+        _, version, task = row
+        if versions is not None and version not in versions:
             raise PreconditionFailed(OTHER_VERSION)
-        return _found(*row)
+        return _found(version, task)
     row = await database.row(statements.PATCH_TASK, id, versions, *_changes(patch))
     if row is None:
         raise await _why_nothing_changed(database, id, versions)
@@ -161,7 +162,7 @@ async def delete_task(database: CurrentDatabase, id: IdInPath, if_match: IfMatch
     return JsonText(status_code=status.HTTP_204_NO_CONTENT)
 
 
-def _columns(content: TaskContent) -> tuple[object, ...]:
+def _columns(content: TaskContent) -> statements.Columns:
     return (
         content.title,
         content.description,

@@ -1,28 +1,69 @@
-"""Every SQL statement of the task API, by name: one a request, JSON text made by PostgreSQL.
+"""Every SQL statement of the task API, by name: at most one a request, JSON text made by PostgreSQL.
 
 The gate proves each of them against the live database before any traffic flows.
 
 A statement that returns a task returns two columns, the version (behind the ETag) and the task as
-JSON text (see `representation`).
+JSON text (see `representation`); its id before them where it may return many, or has made it.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
 from types import MappingProxyType
 
+import asyncpg
+
+from taskmanager.batching import BatchStatement, Row
 from taskmanager.tasks.list_statements import LIST_STATEMENTS
 from taskmanager.tasks.representation import TASK
 
 _TASK_AND_VERSION = f"version, (SELECT row_to_json(task) FROM ({TASK}) AS task)::text AS task"
 
-GET_TASK = f"SELECT {_TASK_AND_VERSION} FROM tasks WHERE id = $1::bigint"
 
-_INSERT = f"""
+def _by_id(ids: Sequence[int], rows: list[asyncpg.Record]) -> list[Row]:
+    found = {row["id"]: row for row in rows}
+    return [found.get(id_) for id_ in ids]
+
+
+GET_TASK: BatchStatement[int] = BatchStatement(
+    f"SELECT id, {_TASK_AND_VERSION} FROM tasks WHERE id = ANY ($1::bigint[])", lambda ids: (ids,), _by_id
+)
+
+# title, description, status, rank of the priority, due time, tags
+Columns = tuple[str, str, str, int, datetime | None, list[str]]
+
+
+def _arrays(contents: Sequence[Columns]) -> tuple[object, ...]:
+    *others, tags = zip(*contents, strict=True)
+    return *others, [_array_literal(each) for each in tags]
+
+
+def _array_literal(tags: list[str]) -> str:
+    """Arrays of arrays must all have one length, so each goes as text (PostgreSQL's manual, section 8.15.6)."""
+    escaped = (tag.replace("\\", r"\\").replace('"', r"\"") for tag in tags)
+    return "{" + ",".join(f'"{tag}"' for tag in escaped) + "}"
+
+
+def _in_order_of_ids(_contents: Sequence[Columns], rows: list[asyncpg.Record]) -> list[Row]:
+    in_order: list[Row] = sorted(rows, key=itemgetter("id"))  # type: ignore[arg-type]
+    return in_order
+
+
+# Ids are drawn in the order of the SELECT, which is that of the contents.
+CREATE_TASK: BatchStatement[Columns] = BatchStatement(
+    f"""
 INSERT INTO tasks (title, description, status, priority, due_at, tags, completed_at)
-VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::timestamptz, $6::text[], CASE WHEN $3 = 'done' THEN now() END)
+SELECT title, description, status, priority, due_at, tags::text[], CASE WHEN status = 'done' THEN now() END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::text[])
+    WITH ORDINALITY AS content (title, description, status, priority, due_at, tags, number)
+ORDER BY number
 RETURNING id, {_TASK_AND_VERSION}
-"""
-
-CREATE_TASK = _INSERT
+""",
+    _arrays,
+    _in_order_of_ids,
+)
 
 _KEY_LIFETIME = "interval '24 hours'"
 
@@ -30,7 +71,12 @@ _KEY_LIFETIME = "interval '24 hours'"
 # without its key, no key without its task. Expired keys go with the new ones, so that no job has to remove them; after
 # the insert, by the LIMIT that counts it: who waited for a key while holding locks on others could deadlock.
 CREATE_TASK_ONCE = f"""
-WITH created AS ({_INSERT}), remembered AS (
+WITH created AS (
+    INSERT INTO tasks (title, description, status, priority, due_at, tags, completed_at)
+    VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::timestamptz, $6::text[],
+            CASE WHEN $3 = 'done' THEN now() END)
+    RETURNING id, {_TASK_AND_VERSION}
+), remembered AS (
     INSERT INTO idempotency_keys (key, request_hash, task_id) SELECT $7::text, $8::bytea, id FROM created RETURNING key
 ), forgotten AS (
     DELETE FROM idempotency_keys WHERE key = ANY (ARRAY(
@@ -87,8 +133,8 @@ TASK_IS_THERE = "SELECT version FROM tasks WHERE id = $1::bigint"
 
 STATEMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "get_task": GET_TASK,
-        "create_task": CREATE_TASK,
+        "get_task": GET_TASK.sql,
+        "create_task": CREATE_TASK.sql,
         "create_task_once": CREATE_TASK_ONCE,
         "remembered_task": REMEMBERED_TASK,
         "forget_expired_key": FORGET_EXPIRED_KEY,

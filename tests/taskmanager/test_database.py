@@ -121,6 +121,30 @@ def test_many_requests_at_once_are_refused_and_not_held_while_the_database_is_si
     service.wait_for("/tasks", 200)
 
 
+def test_requests_that_are_asked_together_are_refused_within_two_seconds_of_when_each_came(
+    proxy: PostgresProxy, service: Service
+) -> None:
+    """Two statements go out; who gathers behind them does not begin to count when they have failed."""
+    proxy.fall_silent()
+
+    def refused_after_s(number: int) -> float:
+        method, path, body = [("GET", "/tasks/1", None), ("POST", "/tasks", {"title": "t"})][number % 2]
+        time.sleep(number * 0.02)
+        asked_at = time.monotonic()
+        answer = service.request(method, path, json=body)
+        problem_of(answer, 503, "database_unavailable")
+        return time.monotonic() - asked_at
+
+    with ThreadPoolExecutor(50) as clients:
+        durations = list(clients.map(refused_after_s, range(50)))
+
+    assert max(durations) < 2
+    proxy.restore()
+    service.wait_for("/tasks", 200)
+    # What was refused was not made; what was on its way when silence fell may have been.
+    assert len(service.get("/tasks").json()) <= 25
+
+
 def test_a_service_starts_before_its_database(proxy: PostgresProxy, serve: Serve) -> None:
     proxy.cut()
     service = serve(proxy.database)
@@ -286,10 +310,10 @@ async def test_a_server_without_a_free_session_is_not_stormed(server: Server, ta
             attempts = 0
             connect = database._connect
 
-            async def counted() -> asyncpg.Connection:
+            async def counted(*timeout_s: float) -> asyncpg.Connection:
                 nonlocal attempts
                 attempts += 1
-                return await connect()
+                return await connect(*timeout_s)
 
             database._connect = counted  # type: ignore[method-assign]
             answers = await asyncio.gather(

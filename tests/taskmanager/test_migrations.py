@@ -11,6 +11,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from taskmanager.batching import BatchStatement
 from taskmanager.settings import PROJECT_ROOT
 from taskmanager.tasks import list_statements, statements
 from taskmanager.tasks.cursor import FOREVER
@@ -159,14 +160,15 @@ def test_an_index_that_a_failed_build_left_behind_is_built_anew(
 
 async def test_every_statement_runs_as_the_applications_role(tasks_database: Database) -> None:
     connection = await asyncpg.connect(tasks_database.app_url)
-    content = ("t", "d", "todo", 1, None, ["x"])
+    content: statements.Columns = ("t", "d", "todo", 1, None, ["x"])
     try:
-        created = await connection.fetchrow(statements.CREATE_TASK, "t", "d", "done", 3, None, [])
+        done = statements.CREATE_TASK.arguments([("t", "d", "done", 3, None, [])])
+        created = await connection.fetchrow(statements.CREATE_TASK.sql, *done)
         assert created is not None
         number = created["id"]
         arguments: dict[str, tuple[object, ...]] = {
-            "get_task": (number,),
-            "create_task": content,
+            "get_task": ([number],),
+            "create_task": statements.CREATE_TASK.arguments([content]),
             "create_task_once": (*content, "key", b"hash"),
             "remembered_task": ("key", b"hash"),
             "forget_expired_key": ("key",),
@@ -204,9 +206,12 @@ def list_arguments() -> dict[str, object]:
 
 
 def test_every_statement_of_the_modules_is_proven_by_the_gate() -> None:
+    texts = {
+        name: value.sql if isinstance(value, BatchStatement) else value for name, value in vars(statements).items()
+    }
     written = {
         name.lower(): value
-        for name, value in vars(statements).items()
+        for name, value in texts.items()
         if isinstance(value, str)
         and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
         and not name.startswith("_")

@@ -1,0 +1,241 @@
+"""Who asks at the same time is asked together, and is told what it would be told alone."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import psycopg
+import pytest
+
+from taskmanager.batching import AT_ONCE, MOST_TOGETHER, Batcher, BatchStatement
+from taskmanager.problems import DatabaseUnavailable
+from taskmanager.tasks.statements import GET_TASK
+from tests.databases import Database
+from tests.processes import Service
+from tests.taskmanager.at_once import at_once
+from tests.taskmanager.problem_documents import problem_of
+
+Serve = Callable[..., Service]
+
+SQUARE: BatchStatement[int] = BatchStatement(
+    "SELECT n AS id, n * n AS square FROM unnest($1::bigint[]) AS n WHERE n <> 4",
+    lambda items: (items,),
+    lambda items, rows: [next((row for row in rows if row["id"] == item), None) for item in items],
+)
+
+
+class Postgres:
+    """Answers when it is told to, as `SQUARE` would; `faults` are what it makes of an item."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.since: list[float] = []
+        self.faults: dict[int, Exception] = {}
+        self._answers: list[asyncio.Event] = []
+
+    async def rows(self, _sql: str, items: list[int], *, asked: float) -> Any:
+        self.asked.append(list(items))
+        self.since.append(asked)
+        answers = asyncio.Event()
+        self._answers.append(answers)
+        await answers.wait()
+        for item in items:
+            if item in self.faults:
+                raise self.faults[item]
+        return [{"id": item, "square": item * item} for item in reversed(items) if item != 4]
+
+    async def answer(self, *, number: int = 1) -> None:
+        for _ in range(number):
+            self._answers.pop(0).set()
+            for _ in range(5):  # for whoever waits to learn of it
+                await asyncio.sleep(0)
+
+
+async def gathered(batcher: Batcher[int], items: range | list[int]) -> list[asyncio.Task[Any]]:
+    tasks = [asyncio.create_task(batcher.row(item)) for item in items]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_who_comes_alone_is_asked_alone_and_at_once() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows)
+    for item in (2, 3):
+        (task,) = await gathered(batcher, [item])
+        await postgres.answer()
+        assert (await task)["square"] == item * item
+    assert postgres.asked == [[2], [3]]
+
+
+async def test_who_comes_while_others_are_asked_gathers_and_is_asked_together() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows)
+
+    tasks = await gathered(batcher, range(1, 8))
+    assert postgres.asked == [[1], [2]]
+    await postgres.answer()
+    tasks += await gathered(batcher, [8, 9])
+    assert postgres.asked == [[1], [2], [3, 4, 5, 6, 7]]
+    await postgres.answer(number=3)
+
+    rows = [await task for task in tasks]
+    assert postgres.asked == [[1], [2], [3, 4, 5, 6, 7], [8, 9]]
+    assert [row and row["square"] for row in rows] == [1, 4, 9, None, 25, 36, 49, 64, 81]
+    assert postgres.since == sorted(postgres.since)
+
+
+async def test_no_more_go_together_than_a_statement_is_to_hold() -> None:
+    postgres = Postgres()
+    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(AT_ONCE + MOST_TOGETHER + 10))
+
+    await postgres.answer(number=AT_ONCE)
+    assert [len(items) for items in postgres.asked] == [*[1] * AT_ONCE, MOST_TOGETHER, 10]
+    await postgres.answer(number=2)
+    assert [(await task)["square"] for task in tasks if (await task) is not None][-1] == (
+        AT_ONCE + MOST_TOGETHER + 9
+    ) ** 2
+
+
+async def test_a_fault_of_one_is_told_to_that_one_alone() -> None:
+    postgres = Postgres()
+    postgres.faults = {1: ValueError("one"), 5: asyncpg.CheckViolationError("five")}
+    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(1, 7))
+
+    while not all(task.done() for task in tasks):
+        await postgres.answer()
+
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert postgres.asked == [[1], [2], [3, 4, 5, 6], [3], [4], [5], [6]]
+    assert [type(answer) for answer in told] == [ValueError, dict, dict, type(None), asyncpg.CheckViolationError, dict]
+
+
+async def test_an_outage_is_told_to_all_and_asked_for_once() -> None:
+    postgres = Postgres()
+    postgres.faults = {4: DatabaseUnavailable("gone")}
+    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(1, 7))
+
+    await postgres.answer(number=3)
+
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert postgres.asked == [[1], [2], [3, 4, 5, 6]]
+    refusals = [answer for answer in told if isinstance(answer, DatabaseUnavailable)]
+    assert [refusal.detail for refusal in refusals] == ["gone"] * 4
+    # One that several tasks raise would grow by a traceback each.
+    assert len({id(refusal) for refusal in refusals}) == 4
+
+
+async def test_who_leaves_while_it_waits_is_not_asked_for_and_holds_nobody_up() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows)
+    tasks = await gathered(batcher, range(1, 6))
+
+    tasks[3].cancel()
+    tasks[0].cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert postgres.asked == [[1], [2], [3, 5]]
+    tasks[4].cancel()
+    for _ in range(2):
+        await asyncio.sleep(0)
+    await postgres.answer(number=3)
+
+    told = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(answer) for answer in told] == [
+        asyncio.CancelledError, dict, dict, asyncio.CancelledError, asyncio.CancelledError,
+    ]  # fmt: skip
+    (again,) = await gathered(batcher, [7])
+    await postgres.answer()
+    assert (await again)["square"] == 49
+
+
+CONTENTS = [
+    {"title": "plain"},
+    {"title": "{}", "tags": ["{", "}", "{a,b}", "NULL", "null"]},
+    {"title": '"', "tags": ['"', '""', "\\", '\\"', "a\\", "'", "a,b"], "description": '{"a": "\\"}'},
+    {"title": "été 🎉", "tags": ["été", "🎉", "שלום", "a  b", "a\nb", "a\tb"]},
+    {"title": "done", "status": "done", "priority": "high"},
+    {"title": "due", "due_at": "2026-03-31T18:00:00.25+02:00", "priority": "low"},
+]
+
+
+def test_everybody_gets_the_task_that_it_sent(migrated_database: Database, serve: Serve) -> None:
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    def create(number: int) -> tuple[dict[str, Any], httpx.Response]:
+        content = CONTENTS[number % len(CONTENTS)]
+        content = content | {"title": f"{content['title']} {number}"}
+        return content, service.request("POST", "/tasks", json=content)
+
+    answers = [answer for number in range(4) for answer in at_once(60, lambda index, n=number: create(60 * n + index))]
+
+    for content, answer in answers:
+        assert answer.status_code == 201
+        task = answer.json()
+        expected = {"description": "", "tags": [], "status": "todo", "priority": "normal"} | content
+        assert task | expected | {"due_at": task["due_at"]} == task
+        assert (task["due_at"] is None) == ("due_at" not in content)
+        assert (task["completed_at"] is not None) == (expected["status"] == "done")
+        assert answer.headers["location"] == f"/tasks/{task['id']}"
+        assert service.get(answer.headers["location"]).json() == task
+    # They did go together, or nothing was tried: what one statement makes has one time of creation.
+    assert len({answer.json()["created_at"] for _, answer in answers}) < len(answers)
+
+
+def test_everybody_gets_the_task_that_it_asked_for(migrated_database: Database, serve: Serve) -> None:
+    migrated_database.execute("INSERT INTO tasks (title) SELECT 'task ' || n FROM generate_series(1, 40) AS n")
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    for _ in range(4):
+        answers = at_once(60, lambda number: service.get(f"/tasks/{number // 2 + 20}"))
+
+        for number, answer in enumerate(answers):
+            id_ = number // 2 + 20
+            if id_ <= 40:
+                assert answer.json()["title"] == f"task {id_}"
+            else:
+                problem_of(answer, 404, "not_found")
+
+
+def test_a_task_that_the_database_refuses_takes_no_other_with_it(migrated_database: Database, serve: Serve) -> None:
+    """By a rule that the service does not know: what it knows it refuses itself."""
+    with psycopg.connect(migrated_database.migrator_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE tasks ADD CONSTRAINT no_sevens CHECK (title NOT LIKE '%7%')")
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    answers = [
+        answer
+        for _ in range(4)
+        for answer in at_once(
+            60, lambda number: (number, service.request("POST", "/tasks", json={"title": str(number)}))
+        )
+    ]
+
+    for number, answer in answers:
+        assert answer.status_code == (500 if "7" in str(number) else 201)
+    assert migrated_database.execute("SELECT count(*), count(*) FILTER (WHERE title LIKE '%7%') FROM tasks") == [
+        (4 * sum("7" not in str(number) for number in range(60)), 0)
+    ]
+    assert not re.search(r"Traceback.*was never retrieved", service.log, re.DOTALL)
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+def test_tasks_are_looked_up_by_their_index(migrated_database: Database, mode: str) -> None:
+    migrated_database.execute("INSERT INTO tasks (title) SELECT 'task ' || n FROM generate_series(1, 20000) AS n")
+    migrated_database.execute("ANALYZE tasks")
+    with psycopg.connect(migrated_database.app_url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute(f"PREPARE one AS {GET_TASK.sql}")
+        connection.execute(f"SET plan_cache_mode = {mode}")
+        for ids in ([7], list(range(1, 20000, 320))):
+            plan = "\n".join(
+                row[0] for row in connection.execute(f"EXPLAIN EXECUTE one(ARRAY{ids}::bigint[])").fetchall()
+            )
+            assert "tasks_pkey" in plan
+            assert "Seq Scan" not in plan
