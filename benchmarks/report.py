@@ -100,7 +100,8 @@ def _cold_start(cold: ColdStart) -> Table:
 
 def _overload(overload: Overload) -> Table:
     table = _table(
-        f"Overload, GET 50: saturated by {overload.connections} connections at {overload.rate:,.0f} answers/s",
+        f"Overload, GET 50: saturated by {overload.connections} connections at {overload.rate:,.0f} answers/s;"
+        f" then {overload.max_in_flight} in work at most",
         *("sent/s", "answered/s", "p99 ms", "refused/s", "p99 ms", "lost", "generator"),
     )
     for load, tallies in overload.tallies.items():

@@ -98,6 +98,7 @@ def _overload(overload: Overload) -> dict[str, Any]:
     return {
         "answers_per_s_by_connections": {str(step): round(rate, 1) for step, rate in overload.rates.items()},
         "saturating_connections": overload.connections,
+        "max_in_flight": overload.max_in_flight,
         "saturating_answers_per_s": round(overload.rate, 1),
         "open_loop_is_dishonest": overload.dishonest(),
         "loads": {load: [_tally(tally) for tally in tallies] for load, tallies in overload.tallies.items()},

@@ -52,7 +52,7 @@ class Result:
             THROUGHPUT: throughput_targets(self.outcomes or {}),
             PAGING: paging_targets(self.paging or Paging()),
             COLD_START: cold_start_targets(self.cold_start or ColdStart({})),
-            OVERLOAD: overload_targets(self.overload or Overload({}, 0, 0.0)),
+            OVERLOAD: overload_targets(self.overload or Overload({}, 0, 0.0, 0)),
         }
         why_not = self.missing | self.failed
         return [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.cells import CELLS, GET_50, GET_ONE, POST
 from benchmarks.cold_start import ColdStart
 from benchmarks.contestants import BRIEF, FASTIFY_PG, LITESTAR, THIS, TITLES
-from benchmarks.overload import CLOSED, OPEN, UNLOADED, Overload
+from benchmarks.overload import CLOSED, OPEN, P99_AT_MOST, UNLOADED, Overload
 from benchmarks.paging import SORTS, Paging
 from benchmarks.series import ratio
 from benchmarks.throughput import Outcome
@@ -22,12 +22,13 @@ RATES_AT_LEAST: Mapping[str, Mapping[str, float]] = {
 MEMORY_AT_MOST = 0.75
 DEEP_PAGE_AT_MOST = 1.2
 COLD_START_AT_MOST = 0.5
-OVERLOAD_P99_AT_MOST = 5.0
+# A refusal is quick where nobody sees it: it is held back a little on purpose (taskmanager/http_connection.py).
+REFUSED_P99_AT_MOST_MS = 25.0
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound and what was measured, in the bound's unit: a ratio ("x") or a count (""); None if it was not."""
+    """A bound and what was measured, None if it was not. Their unit is a ratio ("x"), "ms", or a count ("")."""
 
     name: str
     bound: float
@@ -94,12 +95,14 @@ def overload_targets(overload: Overload) -> list[Target]:
         answered, refused = overload.answered_p99_ms(load), overload.refused_p99_ms(load)
         if why_not is not None:
             answered = refused = None
-        for what, p99, absent in (
-            ("answered", answered, "nothing was answered"),
-            ("refused", refused, "nothing was refused"),
-        ):
-            name = f"overload, {load} loop: p99 of {what} requests, to the unloaded p99"
-            targets.append(Target(name, OVERLOAD_P99_AT_MOST, ratio(p99, unloaded), why_not=why_not or absent))
+        name = f"overload, {load} loop: p99 of answered requests, to the unloaded p99"
+        why_not_answered = why_not or "nothing was answered"
+        targets.append(Target(name, P99_AT_MOST, ratio(answered, unloaded), why_not=why_not_answered))
+        name = f"overload, {load} loop: p99 of refused requests"
+        refused_ms = refused.median if refused is not None else None
+        targets.append(
+            Target(name, REFUSED_P99_AT_MOST_MS, refused_ms, unit="ms", why_not=why_not or "nothing was refused")
+        )
         tallies = overload.tallies.get(load)
         lost = bare = None
         if tallies:

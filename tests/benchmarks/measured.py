@@ -52,7 +52,7 @@ def tally(answered_ms: float, refused_ms: float | None = None, **fields: int) ->
 
 def overload() -> Overload:
     """At 400 requests/s four times saturated, which the generator did send."""
-    found = Overload({1: 40.0, 2: 50.0, 4: 51.0}, 2, 50.0)
+    found = Overload({1: 40.0, 2: 50.0, 4: 51.0}, 2, 50.0, 3)
     found.tallies = {UNLOADED: [tally(1.0)], CLOSED: [tally(4.0, 2.0)], OPEN: [tally(6.0, 3.0)]}
     return found
 

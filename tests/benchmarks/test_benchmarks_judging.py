@@ -12,7 +12,7 @@ from benchmarks.cells import CELLS
 from benchmarks.contestants import THIS
 from benchmarks.failures import Missing, WrongAnswer
 from benchmarks.loopback import Answer
-from benchmarks.overload import saturating
+from benchmarks.overload import limit_for, saturating
 from benchmarks.paging import deep_page
 from benchmarks.throughput import require_stored, rotated
 from benchmarks.wrk import judged
@@ -88,7 +88,12 @@ def test_a_missing_program_is_told_in_one_line_with_a_way_to_get_it(name: str, m
 
 
 def test_saturation_is_the_fewest_connections_near_the_highest_rate() -> None:
-    assert saturating({1: 50.0, 2: 89.0, 4: 91.0, 8: 100.0, 16: 70.0}) == 4
+    assert saturating({1: 50.0, 2: 79.0, 4: 81.0, 8: 100.0, 16: 70.0}) == 4
+
+
+@pytest.mark.parametrize(("p99_ms", "rate", "limit"), [(1.5, 7000.0, 3), (15.0, 7000.0, 35), (0.1, 100.0, 1)])
+def test_the_limit_is_what_littles_law_gives(p99_ms: float, rate: float, limit: int) -> None:
+    assert limit_for(p99_ms, rate) == limit
 
 
 class Pages:
