@@ -22,7 +22,7 @@ RATES_AT_LEAST: Mapping[str, Mapping[str, float]] = {
 MEMORY_AT_MOST = 0.75
 DEEP_PAGE_AT_MOST = 1.2
 COLD_START_AT_MOST = 0.5
-# A refusal is quick where nobody sees it: it is held back a little on purpose (taskmanager/http_connection.py).
+# A refusal is quick where nobody sees it: it is held back a little on purpose (taskmanager/server/refusals.py).
 REFUSED_P99_AT_MOST_MS = 25.0
 
 

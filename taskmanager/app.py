@@ -17,15 +17,17 @@ from migration_gate.gate import SchemaGate
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.start import Progress, StartupMigration
 from migration_gate.watch import Watcher
-from taskmanager import __version__, api_docs, health, openapi, problems, schema_faults
-from taskmanager.cors import CrossOrigin
+from taskmanager import __version__, problems, schema_faults
+from taskmanager.access.cors import CrossOrigin
+from taskmanager.access.keys import Keyring
+from taskmanager.access.security_headers import API_SECURITY_HEADERS
 from taskmanager.database import Database
-from taskmanager.front_door import FrontDoor
-from taskmanager.keys import Keyring
-from taskmanager.observability import logs, metrics
+from taskmanager.dispatch.admission import Admission, Policy
+from taskmanager.dispatch.front_door import FrontDoor
+from taskmanager.dispatch.route_table import RouteTable
+from taskmanager.documentation import api_docs, openapi
+from taskmanager.observability import health, logs, metrics
 from taskmanager.observability.request_log import RequestLog
-from taskmanager.route_table import RouteTable
-from taskmanager.security_headers import API_SECURITY_HEADERS
 from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Auth, Migrate, Settings, SettingsError, load_settings
 from taskmanager.tasks import routes
 from taskmanager.tasks.statements import STATEMENTS
@@ -86,22 +88,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     schema_faults.install(app)
-    front_door = FrontDoor(
-        # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
-        app.build_middleware_stack().app,  # type: ignore[attr-defined]
-        app=app,
-        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS),
-        gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
-        keyring=keyring,
-        cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
-        metrics=requests,
-        log=request_log,
+    policy = Policy(
         always_paths=health.ALWAYS_PATHS,
         public_paths=health.PUBLIC_PATHS,
         quiet_paths=health.QUIET_PATHS,
         security_headers=API_SECURITY_HEADERS,
         largest_body_bytes=LARGEST_BODY_BYTES,
         max_in_flight=settings.max_in_flight,
+    )
+    front_door = FrontDoor(
+        # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
+        app.build_middleware_stack().app,  # type: ignore[attr-defined]
+        app=app,
+        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS),
+        gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
+        admission=Admission(
+            policy,
+            keyring=keyring,
+            cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
+        ),
+        metrics=requests,
+        log=request_log,
     )
     app.state.front_door = app.middleware_stack = front_door
     return app

@@ -8,6 +8,7 @@ batches, and a client that is acknowledged reads what it wrote: what gathers is 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ import asyncpg
 
 from taskmanager.problems import DatabaseUnavailable
 
-# Two, so that one slow answer does not hold everybody up. With 32 clients on two cores one statement at once gave
-# 19,800 POST/s, two 17,300, eight 11,800, and a statement for each request 8,100.
+# Two, so that one slow answer does not hold everybody up (docs/adr/0013 has what other numbers give).
 AT_ONCE = 2
 
-# What a batch holds in memory, and what its statement may take, stays small whatever waits.
+TOO_LATE = "The database is too slow now to serve this request in time. Nothing was done. Try again in a moment."
+
+# So much time a statement has, and so much data it brings, however many wait.
 MOST_TOGETHER = 64
 
 Item = TypeVar("Item")
@@ -36,12 +38,13 @@ class BatchStatement(Generic[Item]):
     ----------
     sql: with one array a parameter, in which each request has its place.
     arguments: the arrays of the requests' items.
-    rows: each item's row among those that came back, None where it has none; in the order of the items.
+    rows: each item's row among those that came back, None where it has none; in the order of the items. Raises where it
+        cannot tell whose row is whose.
     """
 
     sql: str
     arguments: Callable[[Sequence[Item]], tuple[object, ...]]
-    rows: Callable[[Sequence[Item], list[asyncpg.Record]], list[Row]]
+    rows: Callable[[Sequence[Item], list[asyncpg.Record]], Sequence[Row]]
 
 
 class Batcher(Generic[Item]):
@@ -52,13 +55,19 @@ class Batcher(Generic[Item]):
     statement: what is asked.
     ask: runs it, `ask(sql, *arguments, asked=…)`, where `asked` is the monotonic second from which the time runs
         within which a client is answered.
+    patience_s: who has gathered for longer is refused and not asked for. What is left of its time would be less than a
+        statement may take: its client could be told 503 while the statement goes on, and is made.
     """
 
     def __init__(
-        self, statement: BatchStatement[Item], ask: Callable[..., Coroutine[Any, Any, list[asyncpg.Record]]]
+        self,
+        statement: BatchStatement[Item],
+        ask: Callable[..., Coroutine[Any, Any, list[asyncpg.Record]]],
+        patience_s: float,
     ) -> None:
         self._statement = statement
         self._ask = ask
+        self._patience_s = patience_s
         self._on_their_way = 0
         self._waiting: list[_Waiting[Item]] = []
         self._batches: set[asyncio.Task[None]] = set()
@@ -68,7 +77,8 @@ class Batcher(Generic[Item]):
 
         Raises
         ------
-        DatabaseUnavailable, asyncpg.PostgresError, ValueError: as `Database.row`; a fault of another item is not told.
+        DatabaseUnavailable, asyncpg.PostgresError, ValueError: as `Database.rows`. What is wrong with one item is told
+            to that one alone; that the database cannot serve, to all who were asked together.
         """
         if self._on_their_way >= AT_ONCE:
             waiting = _Waiting(item, asyncio.get_running_loop().create_future(), time.monotonic())
@@ -76,22 +86,21 @@ class Batcher(Generic[Item]):
             return await waiting.row
         self._on_their_way += 1
         try:
-            return (await self._rows([item], time.monotonic()))[0]
+            asked = time.monotonic()
+            rows = await self._ask(self._statement.sql, *self._statement.arguments([item]), asked=asked)
+            return self._statement.rows([item], rows)[0]
         finally:
-            self._on_their_way -= 1
-            self._send_on()
+            self._came_back()
 
-    async def _rows(self, items: list[Item], asked: float) -> list[Row]:
-        statement = self._statement
-        return statement.rows(items, await self._ask(statement.sql, *statement.arguments(items), asked=asked))
-
-    def _send_on(self) -> None:
+    def _came_back(self) -> None:
         """Let those go together who gathered in the meantime, but for those who have left."""
+        self._on_their_way -= 1
         waiting = [waiting for waiting in self._waiting if not waiting.row.done()]
         batch, self._waiting = waiting[:MOST_TOGETHER], waiting[MOST_TOGETHER:]
         if batch:
             self._on_their_way += 1
-            task = asyncio.get_running_loop().create_task(self._go(batch))
+            # A context of its own, or what is logged meanwhile would bear the id of the request that came back.
+            task = asyncio.get_running_loop().create_task(self._go(batch), context=contextvars.Context())
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
 
@@ -99,30 +108,43 @@ class Batcher(Generic[Item]):
         try:
             await self._answer(batch)
         finally:
-            self._on_their_way -= 1
-            self._send_on()
+            for waiting in batch:
+                waiting.row.cancel()  # where nobody has answered, since this task was cancelled
+            self._came_back()
 
     async def _answer(self, batch: list[_Waiting[Item]]) -> None:
+        batch = self._in_time(batch)
+        if not batch:
+            return
+        items = [waiting.item for waiting in batch]
         try:
-            rows = await self._rows([waiting.item for waiting in batch], batch[0].since)
-        except DatabaseUnavailable as error:
-            for waiting in batch:
-                waiting.fail(DatabaseUnavailable(*error.args))
-        except Exception as error:  # noqa: BLE001  whatever it is, it is told to those who asked
+            answer = await self._ask(self._statement.sql, *self._statement.arguments(items), asked=batch[0].since)
+        except (asyncpg.PostgresError, ValueError) as error:
             if len(batch) == 1:
-                batch[0].fail(error)
+                _fail(batch, error)
             else:
-                # Nothing was done: a statement is made whole or not at all. Whose fault it is, each learns alone.
-                for waiting in batch:
-                    await self._answer([waiting])
-        except BaseException:
-            for waiting in batch:
-                waiting.row.cancel()
-            raise
-        else:
-            for waiting, row in zip(batch, rows, strict=True):
-                if not waiting.row.done():
-                    waiting.row.set_result(row)
+                # The statement is at fault, so nothing of it was made. Whose fault it is shows by halves.
+                middle = len(batch) // 2
+                await self._answer(batch[:middle])
+                await self._answer(batch[middle:])
+            return
+        except Exception as error:  # noqa: BLE001  it may have been made, and is not asked for again
+            _fail(batch, error)
+            return
+        try:
+            told = list(zip(batch, self._statement.rows(items, answer), strict=True))
+        except Exception as error:  # noqa: BLE001  it was made, and nobody knows whose row is whose
+            _fail(batch, error)
+            return
+        for waiting, row in told:
+            if not waiting.row.done():
+                waiting.row.set_result(row)
+
+    def _in_time(self, batch: list[_Waiting[Item]]) -> list[_Waiting[Item]]:
+        """Those who are still there and not too late; those who are too late are refused."""
+        since = time.monotonic() - self._patience_s
+        _fail([waiting for waiting in batch if waiting.since < since], DatabaseUnavailable(TOO_LATE))
+        return [waiting for waiting in batch if not waiting.row.done()]
 
 
 @dataclass(slots=True)
@@ -131,6 +153,10 @@ class _Waiting(Generic[Item]):
     row: asyncio.Future[Row]
     since: float
 
-    def fail(self, error: Exception) -> None:
-        if not self.row.done():
-            self.row.set_exception(error)
+
+def _fail(batch: list[_Waiting[Any]], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.row.done():
+            # Each its own: an exception that many tasks raise grows by a traceback each.
+            own = DatabaseUnavailable(error.detail) if isinstance(error, DatabaseUnavailable) else error
+            waiting.row.set_exception(own)

@@ -16,7 +16,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from taskmanager import __version__, keys_cli
+from taskmanager import __version__
+from taskmanager.access import keys_cli
 from taskmanager.settings import (
     NO_DATABASE,
     PROJECT_ROOT,
@@ -96,7 +97,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     # Here and not above: a command that serves nothing must not wait for these imports.
     from migration_gate.errors import MigrationGateError
     from taskmanager.app import create_app
-    from taskmanager.http_server import Server
+    from taskmanager.server.http_server import Server
 
     try:
         app = create_app(settings)
@@ -110,7 +111,13 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     with listener, suppress(KeyboardInterrupt):
         drain = partial(setattr, app.state, "draining", True)
         door = app.state.front_door
-        server = Server(app, refused=door.refused_below, is_full=door.is_full, no_room=door.no_room_below, drain=drain)
+        server = Server(
+            app,
+            refused=door.refused_below,
+            is_full=door.admission.is_full,
+            no_room=door.no_room_below,
+            drain=drain,
+        )
         server.run(sockets=[listener])
     return 0
 

@@ -17,7 +17,7 @@ from fastapi import Depends
 
 from migration_gate.postgres.url import asyncpg_url
 from taskmanager.batching import Batcher, BatchStatement, Item
-from taskmanager.direct_route import FromApplication
+from taskmanager.dispatch.direct_route import FromApplication
 from taskmanager.problems import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 # A client is told 503 within two seconds of a lost database, whether it waits for a connection or for an answer.
 ANSWER_WITHIN_S = 1.7
 CONNECT_TIMEOUT_S = 1.4
+STATEMENT_TIMEOUT_S = 1.4
+# Who gathers for longer is not asked for: PostgreSQL's own timeout must come first, after which nothing was done.
+_PATIENCE_S = ANSWER_WITHIN_S - STATEMENT_TIMEOUT_S
 _SWEEP_INTERVAL_S = 0.1
 
 # No statement ever sets session state, so there is none to reset: settings stand in the connection's start.
@@ -34,7 +37,7 @@ _SESSION = {
     "timezone": "UTC",  # in which times are told
     # Statements are written for one plan, whatever their arguments; it is made once and spares planning.
     "plan_cache_mode": "force_generic_plan",
-    "statement_timeout": "1400",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
     "lock_timeout": "1200",  # the shorter one, since it tells what the statement waited for
     # A network forgets connections that rest, and tells nobody.
     "tcp_keepalives_idle": "60",
@@ -101,11 +104,11 @@ class Database:
         return rows[0] if rows else None
 
     async def row_of(self, statement: BatchStatement[Item], item: Item) -> asyncpg.Record | None:
-        """The row of one item, whose statement is run for those who ask at the same time too. Raises what `rows` does,
-        where this item alone would."""
+        """The row of one item, whose statement is run for those who ask at the same time too. Raises what `rows` does;
+        what is wrong with another item is no matter."""
         batcher = self._batchers.get(statement)
         if batcher is None:
-            batcher = self._batchers[statement] = Batcher(statement, self.rows)
+            batcher = self._batchers[statement] = Batcher(statement, self.rows, _PATIENCE_S)
         return await batcher.row(item)
 
     async def rows(self, sql: str, *arguments: object, asked: float | None = None) -> list[asyncpg.Record]:

@@ -22,8 +22,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from migration_gate.gate import Mode
 from migration_gate.postgres.url import UnusableUrl, plain_url
 from taskmanager import database_address
-from taskmanager.cors import ANY_ORIGIN, read_origins
-from taskmanager.keys import faults_of
+from taskmanager.access.cors import ANY_ORIGIN, read_origins
+from taskmanager.access.keys import faults_of
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TASKMANAGER_"
@@ -112,7 +112,7 @@ class Settings(BaseModel):
     """Who may call; unset, `auth_mode` follows `env`."""
 
     keys: Annotated[str | None, Field(repr=False)] = None
-    """Lines of keys, newlines or semicolons between them; see taskmanager/key_lines.py."""
+    """Lines of keys, newlines or semicolons between them; see taskmanager/access/key_lines.py."""
 
     keys_file: Path | None = None
     """A file of such lines, followed while it changes. The keys of both count."""

@@ -28,10 +28,11 @@ from prometheus_client.registry import Collector
 
 from migration_gate.metrics import SchemaCollector
 from migration_gate.watch import Watcher
-from taskmanager import __version__, documented
-from taskmanager.api_key_scheme import needs
-from taskmanager.direct_route import DirectRoute
-from taskmanager.keys import METRICS_READ
+from taskmanager import __version__
+from taskmanager.access.api_key_scheme import needs
+from taskmanager.access.keys import METRICS_READ
+from taskmanager.dispatch.direct_route import DirectRoute
+from taskmanager.documentation import documented
 
 # A bound at the alert's 2 s and bounds above it: a histogram that ends at 1 s can never tell that 2 s were passed.
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from taskmanager.documented import ETAG, PATCH_REFUSED, UNREADABLE_BODY, Responses, header, problems
+from taskmanager.documentation.documented import ETAG, PATCH_REFUSED, UNREADABLE_BODY, Responses, header, problems
 
 _FOUND: Responses = {200: {"headers": ETAG}}
 _CREATED: Responses = {

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
-from taskmanager.api_key_scheme import needs
+from taskmanager.access.api_key_scheme import needs
+from taskmanager.access.key_lines import TASKS_READ, TASKS_WRITE
 from taskmanager.database import CurrentDatabase, Database
-from taskmanager.direct_route import DirectRoute
+from taskmanager.dispatch.direct_route import DirectRoute
 from taskmanager.json_text import JsonText, RawHeaders
-from taskmanager.key_lines import TASKS_READ, TASKS_WRITE
 from taskmanager.problems import NoPatchMediaType, NotFound, PreconditionFailed, ProblemError, is_patch_media_type
 from taskmanager.tasks import answers, idempotency, served_lists, statements
 from taskmanager.tasks.listing import ListParameters
@@ -64,7 +64,7 @@ async def create_task(
         return _created(id_, version, task, (idempotency.REPLAYED,) if replayed else ())
     row = await database.row_of(statements.CREATE_TASK, _columns(content))
     assert row is not None  # noqa: S101  INSERT … RETURNING has a row, or raises
-    id_, version, task = row
+    id_, version, task, _ = row
     return _created(id_, version, task)
 
 

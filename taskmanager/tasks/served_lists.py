@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 
-from taskmanager.documented import Responses, header, problems
+from taskmanager.documentation.documented import Responses, header, problems
 from taskmanager.problems import ProblemError
 from taskmanager.tasks import list_statements
 from taskmanager.tasks.list_statements import SEARCHES, ListStatement

@@ -46,12 +46,18 @@ def _array_literal(tags: list[str]) -> str:
     return "{" + ",".join(f'"{tag}"' for tag in escaped) + "}"
 
 
-def _in_order_of_ids(_contents: Sequence[Columns], rows: list[asyncpg.Record]) -> list[Row]:
-    in_order: list[Row] = sorted(rows, key=itemgetter("id"))  # type: ignore[arg-type]
+def _in_order_of_ids(contents: Sequence[Columns], rows: list[asyncpg.Record]) -> list[asyncpg.Record]:
+    """Ids are drawn in the order of the SELECT, which is that of the contents.
+
+    Only a trigger or a sequence that counts down could make it otherwise, neither of which is ours. Then nobody must be
+    given what another one wrote.
+    """
+    in_order = sorted(rows, key=itemgetter("id"))
+    if [row["title"] for row in in_order] != [content[0] for content in contents]:
+        raise RuntimeError("the tasks that were made are not, one by one, those that were asked for")
     return in_order
 
 
-# Ids are drawn in the order of the SELECT, which is that of the contents.
 CREATE_TASK: BatchStatement[Columns] = BatchStatement(
     f"""
 INSERT INTO tasks (title, description, status, priority, due_at, tags, completed_at)
@@ -59,7 +65,7 @@ SELECT title, description, status, priority, due_at, tags::text[], CASE WHEN sta
 FROM unnest($1::text[], $2::text[], $3::text[], $4::smallint[], $5::timestamptz[], $6::text[])
     WITH ORDINALITY AS content (title, description, status, priority, due_at, tags, number)
 ORDER BY number
-RETURNING id, {_TASK_AND_VERSION}
+RETURNING id, {_TASK_AND_VERSION}, title
 """,
     _arrays,
     _in_order_of_ids,

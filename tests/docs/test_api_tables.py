@@ -12,9 +12,10 @@ import pytest
 from pydantic_core.core_schema import ErrorType
 
 from migration_gate.status import State
-from taskmanager import app, database, http_connection, http_server
-from taskmanager.key_lines import SCOPES
+from taskmanager import app, database
+from taskmanager.access.key_lines import SCOPES
 from taskmanager.problems import ProblemError
+from taskmanager.server import http_connection, http_server, refusals
 from taskmanager.settings import Settings
 from taskmanager.tasks.cursor import CursorError
 from taskmanager.tasks.listing import ListParameters
@@ -102,7 +103,7 @@ def test_the_limits_are_those_of_the_code(document: Path) -> None:
 
     assert [number for row in rows for number in numbers_in(row[1])] == [
         app.LARGEST_BODY_BYTES / 1024,
-        http_connection.LARGEST_HEAD_BYTES / 1024,
+        refusals.LARGEST_HEAD_BYTES / 1024,
         http_connection.READ_TIMEOUT_S,
         http_connection.WRITE_TIMEOUT_S,
         http_server.KEEP_ALIVE_S,

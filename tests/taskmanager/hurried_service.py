@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from taskmanager import http_connection, http_server
 from taskmanager.cli import main
+from taskmanager.server import http_connection, http_server
 
 http_connection.READ_TIMEOUT_S = 0.5
 http_connection.WRITE_TIMEOUT_S = 0.5

@@ -7,9 +7,9 @@ import sys
 import uvicorn
 
 from taskmanager.app import create_app
-from taskmanager.exchange import WHOLE_ANSWER
-from taskmanager.http_server import Server
-from taskmanager.route_table import Operation
+from taskmanager.dispatch.exchange import WHOLE_ANSWER
+from taskmanager.dispatch.route_table import Operation
+from taskmanager.server.http_server import Server
 
 
 def main() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -13,6 +16,7 @@ import psycopg
 import pytest
 
 from taskmanager.batching import AT_ONCE, MOST_TOGETHER, Batcher, BatchStatement
+from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.problems import DatabaseUnavailable
 from taskmanager.tasks.statements import GET_TASK
 from tests.databases import Database
@@ -29,18 +33,23 @@ SQUARE: BatchStatement[int] = BatchStatement(
 )
 
 
+PATIENCE_S = 30.0
+
+
 class Postgres:
     """Answers when it is told to, as `SQUARE` would; `faults` are what it makes of an item."""
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []
         self.since: list[float] = []
+        self.request_ids: list[str | None] = []
         self.faults: dict[int, Exception] = {}
         self._answers: list[asyncio.Event] = []
 
     async def rows(self, _sql: str, items: list[int], *, asked: float) -> Any:
         self.asked.append(list(items))
         self.since.append(asked)
+        self.request_ids.append(REQUEST_ID.get())
         answers = asyncio.Event()
         self._answers.append(answers)
         await answers.wait()
@@ -64,7 +73,7 @@ async def gathered(batcher: Batcher[int], items: range | list[int]) -> list[asyn
 
 async def test_who_comes_alone_is_asked_alone_and_at_once() -> None:
     postgres = Postgres()
-    batcher = Batcher(SQUARE, postgres.rows)
+    batcher = Batcher(SQUARE, postgres.rows, PATIENCE_S)
     for item in (2, 3):
         (task,) = await gathered(batcher, [item])
         await postgres.answer()
@@ -74,7 +83,7 @@ async def test_who_comes_alone_is_asked_alone_and_at_once() -> None:
 
 async def test_who_comes_while_others_are_asked_gathers_and_is_asked_together() -> None:
     postgres = Postgres()
-    batcher = Batcher(SQUARE, postgres.rows)
+    batcher = Batcher(SQUARE, postgres.rows, PATIENCE_S)
 
     tasks = await gathered(batcher, range(1, 8))
     assert postgres.asked == [[1], [2]]
@@ -91,7 +100,7 @@ async def test_who_comes_while_others_are_asked_gathers_and_is_asked_together() 
 
 async def test_no_more_go_together_than_a_statement_is_to_hold() -> None:
     postgres = Postgres()
-    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(AT_ONCE + MOST_TOGETHER + 10))
+    tasks = await gathered(Batcher(SQUARE, postgres.rows, PATIENCE_S), range(AT_ONCE + MOST_TOGETHER + 10))
 
     await postgres.answer(number=AT_ONCE)
     assert [len(items) for items in postgres.asked] == [*[1] * AT_ONCE, MOST_TOGETHER, 10]
@@ -104,20 +113,20 @@ async def test_no_more_go_together_than_a_statement_is_to_hold() -> None:
 async def test_a_fault_of_one_is_told_to_that_one_alone() -> None:
     postgres = Postgres()
     postgres.faults = {1: ValueError("one"), 5: asyncpg.CheckViolationError("five")}
-    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(1, 7))
+    tasks = await gathered(Batcher(SQUARE, postgres.rows, PATIENCE_S), range(1, 7))
 
     while not all(task.done() for task in tasks):
         await postgres.answer()
 
     told = await asyncio.gather(*tasks, return_exceptions=True)
-    assert postgres.asked == [[1], [2], [3, 4, 5, 6], [3], [4], [5], [6]]
+    assert postgres.asked == [[1], [2], [3, 4, 5, 6], [3, 4], [5, 6], [5], [6]]
     assert [type(answer) for answer in told] == [ValueError, dict, dict, type(None), asyncpg.CheckViolationError, dict]
 
 
 async def test_an_outage_is_told_to_all_and_asked_for_once() -> None:
     postgres = Postgres()
     postgres.faults = {4: DatabaseUnavailable("gone")}
-    tasks = await gathered(Batcher(SQUARE, postgres.rows), range(1, 7))
+    tasks = await gathered(Batcher(SQUARE, postgres.rows, PATIENCE_S), range(1, 7))
 
     await postgres.answer(number=3)
 
@@ -131,7 +140,7 @@ async def test_an_outage_is_told_to_all_and_asked_for_once() -> None:
 
 async def test_who_leaves_while_it_waits_is_not_asked_for_and_holds_nobody_up() -> None:
     postgres = Postgres()
-    batcher = Batcher(SQUARE, postgres.rows)
+    batcher = Batcher(SQUARE, postgres.rows, PATIENCE_S)
     tasks = await gathered(batcher, range(1, 6))
 
     tasks[3].cancel()
@@ -151,6 +160,55 @@ async def test_who_leaves_while_it_waits_is_not_asked_for_and_holds_nobody_up() 
     (again,) = await gathered(batcher, [7])
     await postgres.answer()
     assert (await again)["square"] == 49
+
+
+async def test_who_has_gathered_too_long_is_refused_and_not_asked_for() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows, patience_s=0.1)
+    late = await gathered(batcher, range(1, 5))
+    await asyncio.sleep(0.2)
+    in_time = await gathered(batcher, [5, 6])
+
+    await postgres.answer(number=3)
+
+    told = await asyncio.gather(*late, *in_time, return_exceptions=True)
+    assert postgres.asked == [[1], [2], [5, 6]]
+    assert [type(answer) for answer in told] == [dict, dict, DatabaseUnavailable, DatabaseUnavailable, dict, dict]
+    # Who is in time is not counted from when those came who were too late.
+    assert postgres.since[2] > postgres.since[0] + 0.15
+
+
+@pytest.mark.parametrize("told", [lambda items, rows: rows[1:], lambda items, rows: 1 / (len(items) == 1) and rows])
+async def test_nobody_is_told_anothers_row_and_nothing_is_asked_twice(told: Callable[..., Any]) -> None:
+    """Fewer rows than requests, or a fault after the statement was made."""
+    postgres = Postgres()
+    statement: BatchStatement[int] = BatchStatement("", lambda items: (items,), told)
+    batcher = Batcher(statement, postgres.rows, PATIENCE_S)
+    tasks = await gathered(batcher, [5, 6, 7, 8])
+
+    await postgres.answer(number=3)
+
+    told = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+    assert postgres.asked == [[5], [6], [7, 8]]
+    assert all(isinstance(answer, Exception) for answer in told[2:])
+
+
+async def test_what_is_logged_for_many_bears_the_id_of_none() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows, PATIENCE_S)
+
+    async def requested(number: int) -> Any:
+        REQUEST_ID.set(f"request-{number}")
+        return await batcher.row(number)
+
+    tasks = [asyncio.create_task(requested(number)) for number in (1, 2, 3, 5)]
+    await asyncio.sleep(0)
+    await postgres.answer(number=3)
+    await asyncio.gather(*tasks)
+
+    assert postgres.asked == [[1], [2], [3, 5]]
+    assert postgres.request_ids[:2] == ["request-1", "request-2"]
+    assert postgres.request_ids[2] == contextvars.Context().run(REQUEST_ID.get)
 
 
 CONTENTS = [
@@ -219,11 +277,62 @@ def test_a_task_that_the_database_refuses_takes_no_other_with_it(migrated_databa
     ]
 
     for number, answer in answers:
-        assert answer.status_code == (500 if "7" in str(number) else 201)
-    assert migrated_database.execute("SELECT count(*), count(*) FILTER (WHERE title LIKE '%7%') FROM tasks") == [
-        (4 * sum("7" not in str(number) for number in range(60)), 0)
-    ]
+        # A busy machine may take too long to find whose fault it is; who is refused for that has made nothing.
+        assert answer.status_code in ({500, 503} if "7" in str(number) else {201, 503})
+    created = sorted(str(number) for number, answer in answers if answer.status_code == 201)
+    assert migrated_database.execute('SELECT array_agg(title ORDER BY title COLLATE "C") FROM tasks') == [(created,)]
+    assert len(created) > len(answers) / 2
+    assert 500 in {answer.status_code for _, answer in answers}
     assert not re.search(r"Traceback.*was never retrieved", service.log, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["IF NEW.title LIKE '%7%' THEN RETURN NULL; END IF; RETURN NEW", "NEW.id := 1000000 - NEW.id; RETURN NEW"],
+    ids=["a row left out", "ids that count down"],
+)
+def test_nobody_is_given_what_another_one_wrote(migrated_database: Database, serve: Serve, body: str) -> None:
+    """Not even where somebody put a trigger on the table that turns rows away or their order round."""
+    with psycopg.connect(migrated_database.migrator_url, autocommit=True) as connection:
+        connection.execute(f"CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$")
+        connection.execute("CREATE TRIGGER odd BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION odd()")
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    answers = [
+        (number, answer)
+        for _ in range(3)
+        for number, answer in enumerate(
+            at_once(60, lambda number: service.request("POST", "/tasks", json={"title": f"task {number}"}))
+        )
+    ]
+
+    assert {answer.status_code for _, answer in answers} == {201, 500}
+    for number, answer in answers:
+        if answer.status_code == 201:
+            assert answer.json()["title"] == f"task {number}"
+    # No place is lost: whoever comes next is served.
+    assert service.get("/tasks").status_code == 200
+    assert service.stop() == 0
+
+
+def test_who_is_refused_behind_a_lock_has_made_nothing(migrated_database: Database, serve: Serve) -> None:
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+    with psycopg.connect(migrated_database.migrator_url) as other, ThreadPoolExecutor(50) as clients:
+        other.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        posts = [clients.submit(service.request, "POST", "/tasks", json={"title": str(n)}) for n in range(50)]
+        time.sleep(1.9)
+        other.rollback()
+        answers = [post.result() for post in posts]
+
+    time.sleep(1)
+    created = [answer for answer in answers if answer.status_code == 201]
+    for answer in answers:
+        if answer not in created:
+            problem_of(answer, 503, "database_unavailable")
+    assert len(created) < 50
+    assert migrated_database.execute("SELECT count(*) FROM tasks") == [(len(created),)]
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_fastapi_instrumentator import Instrumentator
 from prometheus_fastapi_instrumentator import metrics as library
 
-from taskmanager.health import QUIET_PATHS
+from taskmanager.observability.health import QUIET_PATHS
 from taskmanager.observability.metrics import DURATION_BUCKETS_S, RequestMetrics
 
 # A counter's time of birth is switched off in the service's process; the library's here may have been made before.

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from migration_gate.gate import Mode
-from taskmanager import api_docs
 from taskmanager.app import create_app
+from taskmanager.documentation import api_docs
 from taskmanager.settings import Docs, Settings
 from tests.processes import ROOT, run
 
@@ -171,7 +171,7 @@ async def test_nothing_else_of_the_folder_is_served(client: httpx.AsyncClient, p
 READ_LATER = """
 import sys
 from migration_gate.gate import Mode
-from taskmanager import api_docs
+from taskmanager.documentation import api_docs
 from taskmanager.app import create_app
 from taskmanager.settings import Settings
 create_app(Settings(database_url="postgresql://nobody@127.0.0.1:1/nothing"))

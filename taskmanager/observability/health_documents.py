@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from taskmanager import __version__
-from taskmanager.documented import Responses, never_null
+from taskmanager.documentation.documented import Responses, never_null
 
 Level = Literal["ok", "warn", "fail"]
 

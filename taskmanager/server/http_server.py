@@ -17,7 +17,8 @@ from typing import Any
 
 import uvicorn
 
-from taskmanager.http_connection import Connection, NoRoom, OnRefusal
+from taskmanager.server.http_connection import Connection
+from taskmanager.server.refusals import NoRoom, OnRefusal
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The API's description: OpenAPI 3.1, as `/openapi.json` tells it and `docs/openapi.json` keeps it.
 
-    python -m taskmanager.openapi > docs/openapi.json
-    python -m taskmanager.openapi --check docs/openapi.json
+    python -m taskmanager.documentation.openapi > docs/openapi.json
+    python -m taskmanager.documentation.openapi --check docs/openapi.json
 
 It needs no database. The check exits with 1 and names every place that differs, so that no change of the API goes
 unseen.
@@ -20,8 +20,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from taskmanager.dispatch.route_table import all_routes
 from taskmanager.problems import Problem
-from taskmanager.route_table import all_routes
 
 _DESCRIPTION = """\
 Bodies are JSON in UTF-8, of at most 64 KiB. A field or a parameter that is not known is refused and never ignored; of a
@@ -135,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from taskmanager.app import create_app
     from taskmanager.settings import Settings
 
-    parser = argparse.ArgumentParser(prog="python -m taskmanager.openapi", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m taskmanager.documentation.openapi", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--check", metavar="FILE", type=Path, help="compare with this file instead of printing")
     options = parser.parse_args(arguments)
     # Nothing connects before the application's lifespan begins.
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for fault in faults:
         sys.stderr.write(f"{options.check}: {fault}\n")
     if faults:
-        sys.stderr.write(f"Is that meant? Then: python -m taskmanager.openapi > {options.check}\n")
+        sys.stderr.write(f"Is that meant? Then: python -m taskmanager.documentation.openapi > {options.check}\n")
     return 1 if faults else 0
 
 

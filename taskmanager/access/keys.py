@@ -12,7 +12,16 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from taskmanager.key_lines import METRICS_READ, SCOPES, TASKS_READ, TASKS_WRITE, Key, KeysError, parse, read_lines
+from taskmanager.access.key_lines import (
+    METRICS_READ,
+    SCOPES,
+    TASKS_READ,
+    TASKS_WRITE,
+    Key,
+    KeysError,
+    parse,
+    read_lines,
+)
 from taskmanager.refusal import RawHeaders, Refusal
 
 __all__ = ["METRICS_READ", "SCOPES", "TASKS_READ", "TASKS_WRITE", "Keyring", "KeysError", "faults_of", "stored_keys"]

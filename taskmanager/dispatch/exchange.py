@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 from taskmanager.refusal import RawHeaders
 
-# Set by a server that can write an answer's head and body at once (`http_server`).
+# Set by a server that can write an answer's head and body at once (`http_connection`).
 WHOLE_ANSWER = "taskmanager.whole_answer"
 
 # In the state of a request that its server has answered, counted and logged, since the rest of it never came.
@@ -69,18 +69,3 @@ class Exchange:
 def length_of(value: bytes | None) -> int:
     # A server refuses a length that is no number; what a caller of this application makes up is not trusted.
     return int(value) if value is not None and value.isdigit() and len(value) < 20 else 0
-
-
-def replaying(content: bytes, receive: Receive) -> Receive:
-    """A `receive` that begins with a body that was read already."""
-    unread: bytes | None = content
-
-    async def replay() -> Message:
-        nonlocal unread
-        if unread is None:
-            return await receive()
-        message = {"type": "http.request", "body": unread, "more_body": False}
-        unread = None
-        return message
-
-    return replay

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from taskmanager.access.key_lines import METRICS_READ, SCOPES, TASKS_READ, TASKS_WRITE, new_key
 from taskmanager.app import create_app
-from taskmanager.health import PUBLIC_PATHS
-from taskmanager.key_lines import METRICS_READ, SCOPES, TASKS_READ, TASKS_WRITE, new_key
+from taskmanager.observability.health import PUBLIC_PATHS
 from taskmanager.settings import Auth, Settings
 from tests.databases import Database
 from tests.taskmanager.problem_documents import problem_of

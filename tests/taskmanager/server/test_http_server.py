@@ -17,7 +17,6 @@ import httpx
 import psycopg
 import pytest
 
-from taskmanager.http_connection import HOLD_EACH_S
 from tests.databases import Database
 from tests.processes import Service
 from tests.taskmanager.raw_http import exchange, request, status_of
@@ -266,10 +265,6 @@ def test_requests_beyond_what_the_service_works_on_are_refused_at_once(
         asked_at = time.monotonic()
         refused = [service.get("/tasks") for _ in range(5)]
         took = time.monotonic() - asked_at
-        with httpx.Client(base_url=service.url) as hasty:
-            asked_at = time.monotonic()
-            refused += [hasty.get("/tasks") for _ in range(20)]
-            took_hasty = time.monotonic() - asked_at
         with connected(service) as connection:
             for head in (b"HEAD /tasks", b"POST /tasks", b"GET /livez"):
                 connection.sendall(
@@ -290,7 +285,6 @@ def test_requests_beyond_what_the_service_works_on_are_refused_at_once(
     assert kept.count(b'"code":"overloaded"') == 2, "HEAD has no body"
     assert b'"instance":"/nowhere "' in kept
     assert took < 1, "a refusal does not wait in a queue"
-    assert took_hasty > 20 * HOLD_EACH_S, "who sends again at once is not refused as fast as it can send"
     assert probes == {"/livez": 200, "/readyz": 200, "/health": 200, "/metrics": 200}
     assert [answer.status_code for answer in answers] == [200] * 4
     assert service.get("/tasks").status_code == 200

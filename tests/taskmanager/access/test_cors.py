@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskmanager.access.cors import read_origins
+from taskmanager.access.key_lines import new_key
 from taskmanager.app import create_app
-from taskmanager.cors import read_origins
-from taskmanager.key_lines import new_key
 from taskmanager.settings import Auth, Settings
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskmanager.keys import Keyring
+from taskmanager.access.keys import Keyring
 from tests.processes import run
 
 

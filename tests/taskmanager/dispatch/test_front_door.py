@@ -120,7 +120,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_was_sent(service: Service
 
 BROKEN_LATE = """
 from fastapi.responses import StreamingResponse
-from taskmanager.api_key_scheme import needs
+from taskmanager.access.api_key_scheme import needs
 from taskmanager.app import create_app
 from taskmanager.tasks.routes import router
 

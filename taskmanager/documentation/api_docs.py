@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
-from taskmanager.security_headers import DOCS_SECURITY_HEADERS
+from taskmanager.access.security_headers import DOCS_SECURITY_HEADERS
 
 OPENAPI_PATH = "/openapi.json"
 

@@ -13,9 +13,10 @@ from fastapi.responses import JSONResponse
 from migration_gate.gate import Mode
 from migration_gate.start import Progress
 from migration_gate.watch import Verdict
-from taskmanager import __version__, api_docs
-from taskmanager.direct_route import DirectRoute
-from taskmanager.health_documents import NOT_READY, Alive, Health, Version, probe
+from taskmanager import __version__
+from taskmanager.dispatch.direct_route import DirectRoute
+from taskmanager.documentation import api_docs
+from taskmanager.observability.health_documents import NOT_READY, Alive, Health, Version, probe
 
 router = APIRouter(tags=["operations"], route_class=DirectRoute)
 

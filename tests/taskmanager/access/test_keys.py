@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskmanager import keys
-from taskmanager.key_lines import NEVER, SCOPES, Key, KeysError, new_key, parse
-from taskmanager.keys import Keyring
+from taskmanager.access import keys
+from taskmanager.access.key_lines import NEVER, SCOPES, Key, KeysError, new_key, parse
+from taskmanager.access.keys import Keyring
 
 READ, WRITE, METRICS = SCOPES
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from taskmanager.key_lines import (
+from taskmanager.access.key_lines import (
     NEVER,
     SCOPES,
     TASKS_READ,
@@ -24,7 +24,7 @@ from taskmanager.key_lines import (
     parse,
     read_lines,
 )
-from taskmanager.keys import stored_keys
+from taskmanager.access.keys import stored_keys
 from taskmanager.settings import Settings, SettingsError
 
 _EXAMPLES = """\

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from taskmanager.direct_route import DirectCall, DirectRoute, compiled
+from taskmanager.dispatch.direct_route import DirectCall, DirectRoute, compiled
 
 
 @dataclass(frozen=True, slots=True)

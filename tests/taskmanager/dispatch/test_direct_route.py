@@ -12,8 +12,8 @@ from fastapi import APIRouter, Cookie, Depends, FastAPI
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 
-from taskmanager.direct_route import DirectRoute, compiled
-from taskmanager.route_table import RouteTable, all_routes
+from taskmanager.dispatch.direct_route import DirectRoute, compiled
+from taskmanager.dispatch.route_table import RouteTable, all_routes
 from tests.databases import MIGRATED_TEMPLATE, Server
 from tests.processes import Service
 from tests.taskmanager.raw_http import exchange

@@ -1,0 +1,1 @@
+"""A request's way through this process, from the server to the function that serves it."""

@@ -1,0 +1,1 @@
+"""How the API is described: as OpenAPI, and as pages made of that."""
