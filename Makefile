@@ -31,7 +31,7 @@ check: $(INSTALLED) ## Check format, style, types, the import rule, the revision
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports | tail -n 3
 	@$(BIN)/migration-gate lock --check
-	@$(BIN)/python -m taskmanager.documentation.openapi --check docs/openapi.json
+	@$(BIN)/python -m taskmanager.documentation --check docs/openapi.json
 	@echo "check: all passed"
 
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule

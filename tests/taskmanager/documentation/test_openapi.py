@@ -15,7 +15,8 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from taskmanager.app import create_app
-from taskmanager.documentation.openapi import check, describe, differences, text_of
+from taskmanager.documentation.__main__ import check, differences, text_of
+from taskmanager.documentation.openapi import describe
 from taskmanager.observability.health_documents import Alive, Health, Version
 from taskmanager.problems import MalformedHeader
 from taskmanager.settings import Settings
@@ -28,7 +29,7 @@ from tests.processes import ROOT, run
 from tests.taskmanager.problem_documents import problem_of
 
 COMMITTED = ROOT / "docs" / "openapi.json"
-COMMAND = (str(ROOT / ".venv/bin/python"), "-m", "taskmanager.documentation.openapi")
+COMMAND = (str(ROOT / ".venv/bin/python"), "-m", "taskmanager.documentation")
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -61,7 +62,7 @@ def every_value(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_the_committed_document_is_the_one_that_the_code_makes(document: dict[str, Any]) -> None:
-    assert check(COMMITTED, document) == [], "python -m taskmanager.documentation.openapi > docs/openapi.json"
+    assert check(COMMITTED, document) == [], "python -m taskmanager.documentation > docs/openapi.json"
 
 
 def test_the_command_needs_no_database_and_no_settings(document: dict[str, Any]) -> None:
@@ -105,7 +106,7 @@ def test_the_check_fails_for_a_document_that_is_not_the_codes(document: dict[str
         "#/paths/~1tasks/post/responses/409: is new",
         "#/paths/~1tasks~1{id}/get/parameters: has changed",
     ]
-    assert places[-1] == f"Is that meant? Then: python -m taskmanager.documentation.openapi > {kept}"
+    assert places[-1] == f"Is that meant? Then: python -m taskmanager.documentation > {kept}"
 
 
 def test_the_check_fails_for_a_file_that_is_none_or_is_written_otherwise(
