@@ -77,6 +77,18 @@ def address_of(config: Config, url: str | None) -> str:
     ------
     MigrationGateError: none is named, or it is not PostgreSQL's.
     """
+    found = address_if_named(config, url)
+    if found is None:
+        raise MigrationGateError(
+            "No database is named.",
+            solution="set DATABASE_URL (or MIGRATION_DATABASE_URL), for example"
+            " export DATABASE_URL=postgresql://USER:PASSWORD@localhost:5432/DATABASE",
+        )
+    return found
+
+
+def address_if_named(config: Config, url: str | None) -> str | None:
+    """The same, or None where no database is named."""
     found = (
         url
         or os.environ.get("MIGRATION_DATABASE_URL")
@@ -84,11 +96,7 @@ def address_of(config: Config, url: str | None) -> str:
         or config.get_main_option("sqlalchemy.url")
     )
     if not found:
-        raise MigrationGateError(
-            "No database is named.",
-            solution="set DATABASE_URL (or MIGRATION_DATABASE_URL), for example"
-            " export DATABASE_URL=postgresql://USER:PASSWORD@localhost:5432/DATABASE",
-        )
+        return None
     try:
         return sqlalchemy_url(found)
     except UnusableUrl as error:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -26,7 +27,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from migration_gate import ledger, lock, proof
-from migration_gate.connection import address_of, connect, engine_for, observe
+from migration_gate.connection import address_if_named, address_of, connect, engine_for, observe
 from migration_gate.errors import MigrationGateError, StatementRefused, UpgradeRefused
 from migration_gate.expected import Expected
 from migration_gate.postgres.faults import primary_message
@@ -44,6 +45,9 @@ DEFAULT_DATABASE_DEADLINE_S = 30.0
 # In `Config.attributes`: overrides how long to wait for the database, in seconds.
 DATABASE_DEADLINE_ATTRIBUTE = "migration_gate.database_deadline_s"
 
+# In `Config.attributes`: a function that takes an `Environment`; env.py then ends without asking any database.
+DESCRIBE_ATTRIBUTE = "migration_gate.describe"
+
 
 class Command(Enum):
     """What Alembic was asked to do, as far as the gate must know."""
@@ -52,6 +56,15 @@ class Command(Enum):
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
     STAMP = "stamp"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What an env.py says of its project. `address` is as SQLAlchemy takes it, and None where none is named."""
+
+    address: str | None
+    version_table: VersionTable
+    metadata: tuple[MetaData, ...]
 
 
 def run(
@@ -107,15 +120,20 @@ def _run(
         "transaction_per_migration": True,
         "include_object": _without_ledger(configure_options.get("include_object")),
     }
-    address = address_of(context.config, url)
-    if context.is_offline_mode():
-        context.configure(url=address, literal_binds=True, **options)
-        with context.begin_transaction():
-            context.run_migrations()
-        return
     table = VersionTable(
         options.get("version_table", VersionTable.name), options.get("version_table_schema", VersionTable.schema)
     )
+    describe: Callable[[Environment], None] | None = context.config.attributes.get(DESCRIBE_ATTRIBUTE)
+    if describe is not None:
+        describe(Environment(address_if_named(context.config, url), table, _metadata(target_metadata)))
+        return
+    if context.is_offline_mode():
+        # SQL for somebody else to run: which database is theirs to say.
+        context.configure(dialect_name="postgresql", literal_binds=True, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    address = address_of(context.config, url)
     engine = engine_for(address)
     try:
         with connect(engine, _database_deadline(database_deadline_s)) as connection:
@@ -129,6 +147,12 @@ def _run(
                 _migrate(engine, connection, migration, command, table, lock_deadline_s, claims)
     finally:
         engine.dispose()
+
+
+def _metadata(target: MetaData | list[MetaData] | None) -> tuple[MetaData, ...]:
+    if target is None:
+        return ()
+    return (target,) if isinstance(target, MetaData) else tuple(target)
 
 
 def _database_deadline(asked: float) -> float:

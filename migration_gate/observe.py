@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable, quote
@@ -59,6 +60,30 @@ class LastRun:
 
 
 @dataclass(frozen=True)
+class Running:
+    """A migrator at work: it holds the migration lock now.
+
+    `name` is its host and process, `started_at` an aware time, `planned` the number of revisions of its run, `done`
+    how many of them are applied, and `revision` the one under way, None between two.
+    """
+
+    name: str
+    started_at: datetime
+    planned: int
+    done: int
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """Traffic is let through whatever the verdict, on somebody's word, until `until` (an aware time)."""
+
+    until: datetime
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Observed:
     """What was read, without any judgement.
 
@@ -77,6 +102,8 @@ class Observed:
     statements_proven: bool = False
     broken_statements: tuple[BrokenStatement, ...] = ()
     last_run: LastRun | None = None
+    running: Running | None = None
+    override: Override | None = None
 
 
 def literal(text: str) -> str:

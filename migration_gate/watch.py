@@ -9,16 +9,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from migration_gate.errors import DatabaseUnreachable
 from migration_gate.expected import Expected
-from migration_gate.observe import LastRun, Observed
+from migration_gate.observe import LastRun, Observed, Running
 from migration_gate.status import SchemaStatus, judge, unreachable
 
 logger = logging.getLogger(__name__)
 
 _CHECK_FAILED = "the check itself failed"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
 
 Probe = Callable[[], Awaitable[Observed]]
 Listener = Callable[[SchemaStatus], None]
@@ -30,13 +36,16 @@ class Verdict:
 
     `status` is the last judgement. `fault` tells why the database cannot be asked at this moment, and
     is None when the judgement is fresh: it stays what it was while the database is away, servable or not.
-    `checked_at` is on the clock of `time.monotonic`, in seconds, and None before the first answer.
+    `checked_at` is on the clock of `time.monotonic`, in seconds, and None before the first answer. `running` is the
+    migrator at work now, and `since` when the state was first seen.
     """
 
     status: SchemaStatus
     fault: str | None = "not checked yet"
     checked_at: float | None = None
     last_run: LastRun | None = None
+    running: Running | None = None
+    since: datetime = field(default_factory=_now)
 
     @property
     def servable(self) -> bool:
@@ -109,7 +118,9 @@ class Watcher:
         before = self.verdict
         try:
             observed = await self._probe()
-            now = Verdict(judge(self._expected, observed), None, time.monotonic(), observed.last_run)
+            status = judge(self._expected, observed)
+            since = before.since if before.status.state is status.state else _now()
+            now = Verdict(status, None, time.monotonic(), observed.last_run, observed.running, since)
         except DatabaseUnreachable as fault:
             now = self._without_answer(before, fault.message, fault.solution)
         except Exception as error:
@@ -125,7 +136,7 @@ class Watcher:
 
     def _without_answer(self, before: Verdict, fault: str, solution: str = "") -> Verdict:
         status = unreachable(self._expected, fault, solution) if before.checked_at is None else before.status
-        return Verdict(status, fault, before.checked_at, before.last_run)
+        return Verdict(status, fault, before.checked_at, before.last_run, since=before.since)
 
     def _tell(self, before: Verdict, now: Verdict) -> None:
         if before.fault != now.fault:
