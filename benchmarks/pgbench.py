@@ -14,6 +14,7 @@ from benchmarks.contestants import POOL_SIZE, clean_environment
 from benchmarks.failures import BenchmarkError, WrongAnswer
 from benchmarks.replayed import RANDOM_ID, Statement, replayed_statements
 from benchmarks.table import Database
+from taskmanager.tasks.statements import array_literal
 
 THREADS = 1
 _PLACEHOLDER = re.compile(r"\$(\d+)")
@@ -95,7 +96,7 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return {MAXYEAR: "infinity", MINYEAR: "-infinity"}.get(value.year, value.isoformat())
     if isinstance(value, list | tuple):
-        return "{" + ",".join("NULL" if element is None else f'"{element}"' for element in value) + "}"
+        return array_literal(None if element is None else str(element) for element in value)
     return str(value)
 
 

@@ -23,7 +23,8 @@ AT_ONCE = 2
 
 TOO_LATE = "The database is too slow now to serve this request in time. Nothing was done. Try again in a moment."
 
-# So much time a statement has, and so much data it brings, however many wait.
+# The most requests that one statement serves, so that its time and its data stay bounded however many callers wait:
+# whoever is beyond this number goes with the next one.
 MOST_TOGETHER = 64
 
 Item = TypeVar("Item")
@@ -86,8 +87,7 @@ class Batcher(Generic[Item]):
             return await waiting.row
         self._on_their_way += 1
         try:
-            asked = time.monotonic()
-            rows = await self._ask(self._statement.sql, *self._statement.arguments([item]), asked=asked)
+            rows = await self._ask(self._statement.sql, *self._statement.arguments([item]), asked=time.monotonic())
             return self._statement.rows([item], rows)[0]
         finally:
             self._came_back()

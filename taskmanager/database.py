@@ -137,8 +137,7 @@ class Database:
             if connection is None:
                 connection = await self._wait_for_connection(asked)
             self._at_work[connection] = asked
-            if self._sweep is None:
-                self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
+            self._sweep_soon()
             rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
         except asyncpg.PostgresError as error:
             if connection is not None:
@@ -166,6 +165,11 @@ class Database:
             self._outage.ended()
         return rows
 
+    def _sweep_soon(self) -> None:
+        """Have a look taken within a tenth of a second; the one that is due already will do."""
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
+
     def _end_what_takes_too_long(self) -> None:
         """One look at all, every tenth of a second: a timer for each statement costs more than it guards."""
         now = time.monotonic()
@@ -176,19 +180,16 @@ class Database:
             future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(TimeoutError())
-        self._sweep = (
-            asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
-            if self._at_work or self._waiting
-            else None
-        )
+        self._sweep = None
+        if self._at_work or self._waiting:
+            self._sweep_soon()
 
     async def _wait_for_connection(self, asked: float) -> asyncpg.Connection:
         if self._open < self._size:
             return await self._connect(CONNECT_TIMEOUT_S - (time.monotonic() - asked))
         future: asyncio.Future[asyncpg.Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, asked))
-        if self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._end_what_takes_too_long)
+        self._sweep_soon()
         try:
             return await future
         except asyncio.CancelledError:

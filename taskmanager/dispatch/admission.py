@@ -18,14 +18,13 @@ from taskmanager.dispatch.route_table import PathEntry
 from taskmanager.problems import CONTENT_TOO_LARGE, MEDIA_TYPE, NOTHING_HERE, PATCH_MEDIA_TYPES, problem_body
 from taskmanager.refusal import RawHeaders, Refusal
 
-# Every other method would become a label of its own in the metrics, for as long as the process lives.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "_OTHER"
 _MOST_DIGITS = 18
 
-NO_ROOM = "The service is working on as many requests as it can. Try again in a moment."
+_NO_ROOM = "The service is working on as many requests as it can. Try again in a moment."
 # As `problem_body` makes it, but once: who refuses many must refuse cheaply.
-_NO_ROOM_BODY = problem_body(503, "overloaded", NO_ROOM, instance="%s", request_id="%s").replace(
+_NO_ROOM_BODY = problem_body(503, "overloaded", _NO_ROOM, instance="%s", request_id="%s").replace(
     b'"instance":"%s"', b'"instance":%s'
 )
 _NO_ROOM_LINES = (
@@ -94,13 +93,13 @@ class Admission:
         if scope["http_version"] == "1.1" and b"host" not in headers:
             return problem(scope, 400, "malformed_http", "HTTP/1.1 asks for a Host header.")
         if length is not None and (len(length) > _MOST_DIGITS or length_of(length) > self._largest_body_bytes):
-            return problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
+            return too_large(scope)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             return problem(scope, 415, "unsupported_media_type", "A body is taken as it is, in no Content-Encoding.")
         if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             return problem(scope, 501, "not_implemented", "Of the transfer codings only chunked is understood.")
         if not self.has_room(path):
-            return problem(scope, 503, "overloaded", NO_ROOM, ((b"retry-after", b"1"),))
+            return no_room(scope)
         if method == "OPTIONS":
             if entry is not None:
                 return self._options(scope, entry)
@@ -127,7 +126,7 @@ class Admission:
         None where there is room, or where the ordinary way must answer: what is always answered, and what another
         origin may read.
         """
-        if self.in_flight < self._max_in_flight or path in self._always_paths or self.cross_origin is not None:
+        if self.has_room(path) or self.cross_origin is not None:
             return None
         body = _NO_ROOM_BODY % (json.dumps(path).encode(), request_id.encode())
         return _NO_ROOM_LINES % (len(body), request_id.encode()), body
@@ -152,6 +151,22 @@ def problem(scope: Scope, status: int, code: str, detail: str, headers: RawHeade
     response: Any = Response(body, status, {"Cache-Control": "no-store"}, media_type=MEDIA_TYPE)
     response.raw_headers.extend(headers)
     return response  # type: ignore[no-any-return]
+
+
+def too_large(scope: Scope) -> Response:
+    return problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
+
+
+def no_room(scope: Scope) -> Response:
+    return problem(scope, 503, "overloaded", _NO_ROOM, ((b"retry-after", b"1"),))
+
+
+def method_label(method: str) -> str:
+    """The method as the log and the metrics name it.
+
+    Whatever a client makes up would become a label of its own in the metrics, for as long as the process lives.
+    """
+    return method if method in METHODS else OTHER_METHOD
 
 
 def _refused(scope: Scope, refusal: Refusal) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
@@ -64,6 +66,11 @@ class Exchange:
         elif self._scope["method"] == "HEAD":
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def lines_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they go over the wire."""
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
 
 
 def length_of(value: bytes | None) -> int:

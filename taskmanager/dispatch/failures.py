@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from taskmanager.dispatch.admission import METHODS, OTHER_METHOD, problem
+from taskmanager.dispatch.admission import method_label, problem
 from taskmanager.dispatch.exchange import Exchange
 from taskmanager.dispatch.repeated_headers import RepeatedHeader
 
@@ -46,7 +46,7 @@ async def answer_to(error: Exception, scope: Scope, exchange: Exchange, app: Fas
                 break
             return answer
     fields = {
-        "http.request.method": scope["method"] if scope["method"] in METHODS else OTHER_METHOD,
+        "http.request.method": method_label(scope["method"]),
         "http.response.status_code": exchange.status or 500,
         "error.type": type(error).__name__,
         "db.response.status_code": getattr(error, "sqlstate", None),

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from migration_gate.gate import SchemaGate
-from taskmanager.dispatch.admission import METHODS, NO_ROOM, OTHER_METHOD, Admission, problem
-from taskmanager.dispatch.exchange import ANSWERED_BELOW, Exchange, length_of
+from taskmanager.dispatch.admission import OTHER_METHOD, Admission, method_label, no_room, too_large
+from taskmanager.dispatch.exchange import ANSWERED_BELOW, Exchange, length_of, lines_of
 from taskmanager.dispatch.failures import answer_to
 from taskmanager.dispatch.repeated_headers import without_repetition
 from taskmanager.dispatch.request_body import replaying, whole_body
@@ -27,8 +27,6 @@ from taskmanager.dispatch.route_table import PathEntry, RouteTable, route_path
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.metrics import RequestMetrics
 from taskmanager.observability.request_log import RequestLog
-from taskmanager.problems import CONTENT_TOO_LARGE
-from taskmanager.refusal import RawHeaders
 
 NO_HANDLER = "none"
 
@@ -71,7 +69,7 @@ class FrontDoor:
         self._log = log
         self._quiet_paths = admission.policy.quiet_paths
         self._security_headers = admission.policy.security_headers
-        self._security_lines = _lines(admission.policy.security_headers)
+        self._security_lines = lines_of(admission.policy.security_headers)
         self._largest_body_bytes = admission.policy.largest_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +87,7 @@ class FrontDoor:
         security_headers, security_lines = self._security_headers, self._security_lines
         if self._cross_origin is not None:
             security_headers += self._cross_origin.headers(headers.get(b"origin"))
-            security_lines = _lines(security_headers)
+            security_lines = lines_of(security_headers)
         exchange = Exchange(scope, send, request_id, security_headers, security_lines)
         try:
             try:
@@ -103,28 +101,36 @@ class FrontDoor:
             if answer is not None:
                 await exchange.send_whole(answer)
         finally:
-            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-            handler = entry.path if entry is not None else None
             if ANSWERED_BELOW not in state:
-                self._record(exchange, request_id, method, handler, path, headers, perf_counter() - started)
+                self._record(
+                    request_id,
+                    scope["method"],
+                    entry,
+                    exchange.status or 500,  # without a status it was cut off before it was answered
+                    perf_counter() - started,
+                    received=length_of(headers.get(b"content-length")),
+                    sent=exchange.length,
+                    quiet=path in self._quiet_paths,
+                )
 
     def _record(
         self,
-        exchange: Exchange,
         request_id: str,
         method: str,
-        handler: str | None,
-        path: str,
-        headers: Mapping[bytes, bytes],
-        duration_s: float,
+        entry: PathEntry | None,
+        status: int,
+        duration_s: float = 0.0,
+        *,
+        received: int = 0,
+        sent: int = 0,
+        quiet: bool = False,
     ) -> None:
-        # Without a status it was cut off before it was answered.
-        status = exchange.status or 500
-        quiet = path in self._quiet_paths
+        """Log and count a request, whoever answered it; a quiet one is not counted."""
+        method = method_label(method)
+        handler = entry.path if entry is not None else None
         self._log.write(request_id, method, handler, status, duration_s, quiet=quiet)
         if not quiet:
-            received = length_of(headers.get(b"content-length"))
-            self.metrics.count(method, status, handler or NO_HANDLER, duration_s, received, exchange.length)
+            self.metrics.count(method, status, handler or NO_HANDLER, duration_s, received, sent)
 
     async def _admit(
         self,
@@ -142,10 +148,10 @@ class FrontDoor:
         if scope["method"] in _METHODS_WITH_CONTENT:
             content = await whole_body(receive, self._largest_body_bytes)
             if content is None:
-                return problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
+                return too_large(scope)
             receive = replaying(content, receive)
             if not admission.has_room(path):
-                return problem(scope, 503, "overloaded", NO_ROOM, ((b"retry-after", b"1"),))
+                return no_room(scope)
         admission.in_flight += 1
         try:
             return await self._serve(scope, headers, entry, argument, content, receive, exchange)
@@ -186,8 +192,7 @@ class FrontDoor:
         """Count and log what the server refused before it became a request; returns its id and the header lines that
         every answer has."""
         request_id = _request_id(None)
-        self._log.write(request_id, OTHER_METHOD, None, status, 0.0)
-        self.metrics.count(OTHER_METHOD, status, NO_HANDLER, 0.0, 0, 0)
+        self._record(request_id, OTHER_METHOD, None, status)
         return request_id, b"x-request-id: %s\r\n%s" % (request_id.encode(), self._security_lines)
 
     def no_room_below(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
@@ -202,10 +207,7 @@ class FrontDoor:
             return None
         lines, body = answer
         entry, _ = self._find(path)
-        handler = entry.path if entry is not None else None
-        method = method if method in METHODS else OTHER_METHOD
-        self._log.write(request_id, method, handler, 503, 0.0)
-        self.metrics.count(method, 503, handler or NO_HANDLER, 0.0, 0, len(body))
+        self._record(request_id, method, entry, 503, sent=len(body))
         return lines + self._security_lines, body
 
 
@@ -214,7 +216,3 @@ def _request_id(given: bytes | None) -> str:
     if given is not None and _USABLE_REQUEST_ID(given):
         return given.decode()
     return f"{getrandbits(128):032x}"
-
-
-def _lines(headers: RawHeaders) -> bytes:
-    return b"".join(b"%s: %s\r\n" % header for header in headers)

@@ -8,7 +8,7 @@ address in a page is relative: it works behind a proxy that serves the whole und
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,12 @@ from taskmanager.access.security_headers import DOCS_SECURITY_HEADERS
 
 OPENAPI_PATH = "/openapi.json"
 
-_SWAGGER_PAGE = """\
+
+def _page(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """A page of one element, of which its scripts make the rest. They and the styles are names of files under /docs."""
+    style_lines = "".join(f'<link rel="stylesheet" href="docs/{name}">\n' for name in styles)
+    script_lines = "".join(f'<script src="docs/{name}"></script>\n' for name in scripts)
+    return f"""\
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -27,36 +32,17 @@ _SWAGGER_PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>TaskManager API</title>
 <link rel="icon" type="image/png" href="docs/favicon.png">
-<link rel="stylesheet" href="docs/swagger-ui.css">
-<link rel="stylesheet" href="docs/page.css">
-</head>
+{style_lines}</head>
 <body>
 <div id="documentation"></div>
 <noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> says the same.</noscript>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/swagger-start.js"></script>
-</body>
+{script_lines}</body>
 </html>
 """
 
-_REDOC_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>TaskManager API</title>
-<link rel="icon" type="image/png" href="docs/favicon.png">
-<link rel="stylesheet" href="docs/page.css">
-</head>
-<body>
-<div id="documentation"></div>
-<noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> says the same.</noscript>
-<script src="docs/redoc.standalone.js"></script>
-<script src="docs/redoc-start.js"></script>
-</body>
-</html>
-"""
+
+_SWAGGER_PAGE = _page(["swagger-ui.css", "page.css"], ["swagger-ui-bundle.js", "swagger-start.js"])
+_REDOC_PAGE = _page(["page.css"], ["redoc.standalone.js", "redoc-start.js"])
 
 # A validator of others would be sent the address, and a key that is kept would outlive its page.
 _SWAGGER_START = """\

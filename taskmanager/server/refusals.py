@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from taskmanager.dispatch.exchange import ANSWERED_BELOW
+from taskmanager.dispatch.exchange import ANSWERED_BELOW, lines_of
 from taskmanager.problems import MEDIA_TYPE, problem_body
 
 # How long what a refused client is still sending is read and thrown away.
@@ -84,9 +84,7 @@ class RefusingConnection(HttpToolsProtocol):
             return False
         self._shedding = True
         lines, body = answer
-        parts = [STATUS_LINE[HTTPStatus.SERVICE_UNAVAILABLE]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
+        parts = [STATUS_LINE[HTTPStatus.SERVICE_UNAVAILABLE], lines_of(self.server_state.default_headers)]
         # As uvicorn has it for HTTP/1.0; and behind a request for another protocol this parser reads no other request.
         keep_alive = (
             self.parser.should_keep_alive()
@@ -162,16 +160,14 @@ class RefusingConnection(HttpToolsProtocol):
         code, detail = _CODES[status]
         request_id, lines = self.refused(status)
         body = problem_body(status, code, detail, instance="", request_id=request_id)
-        head = [STATUS_LINE[status]]
-        for name, value in [
+        headers = (
             *self.server_state.default_headers,
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
             (b"connection", b"close"),
-        ]:
-            head += [name, b": ", value, b"\r\n"]
-        self.transport.write(b"".join([*head, lines, b"\r\n", body]))
+        )
+        self.transport.write(b"".join((STATUS_LINE[status], lines_of(headers), lines, b"\r\n", body)))
         self._close_gently()
 
     def _close_gently(self) -> None:

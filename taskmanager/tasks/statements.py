@@ -8,7 +8,7 @@ JSON text (see `representation`); its id before them where it may return many, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from types import MappingProxyType
@@ -37,13 +37,17 @@ Columns = tuple[str, str, str, int, datetime | None, list[str]]
 
 def _arrays(contents: Sequence[Columns]) -> tuple[object, ...]:
     *others, tags = zip(*contents, strict=True)
-    return *others, [_array_literal(each) for each in tags]
+    # Arrays of arrays must all have one length, so each goes as text.
+    return *others, [array_literal(each) for each in tags]
 
 
-def _array_literal(tags: list[str]) -> str:
-    """Arrays of arrays must all have one length, so each goes as text (PostgreSQL's manual, section 8.15.6)."""
-    escaped = (tag.replace("\\", r"\\").replace('"', r"\"") for tag in tags)
-    return "{" + ",".join(f'"{tag}"' for tag in escaped) + "}"
+def array_literal(elements: Iterable[str | None]) -> str:
+    """An array as PostgreSQL reads it from text (its manual, section 8.15.6)."""
+    quoted = (
+        "NULL" if element is None else '"' + element.replace("\\", r"\\").replace('"', r"\"") + '"'
+        for element in elements
+    )
+    return "{" + ",".join(quoted) + "}"
 
 
 def _in_order_of_ids(contents: Sequence[Columns], rows: list[asyncpg.Record]) -> list[asyncpg.Record]:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tests.taskmanager.raw_http import everything
+
 HOST = b"Host: x\r\n"
 CLOSE = b"Connection: close\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -86,17 +88,7 @@ def converse(port: int, *pieces: bytes, pause_s: float = 0.0, within_s: float = 
                 connection.shutdown(socket.SHUT_WR)
         except (ConnectionResetError, BrokenPipeError):
             pass  # refused before all was sent; what it said is still there to be read
-        return _everything(connection)
-
-
-def _everything(connection: socket.socket) -> bytes:
-    received = bytearray()
-    try:
-        while piece := connection.recv(1 << 20):
-            received += piece
-    except ConnectionResetError:
-        pass  # it closed with something of ours unread
-    return bytes(received)
+        return everything(connection, reset_ends=True)
 
 
 def request(method: bytes, target: bytes, *headers: bytes, body: bytes = b"", version: bytes = b"HTTP/1.1") -> bytes:

@@ -3,6 +3,35 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def connected(port: int, receive_buffer: int | None = None) -> Iterator[socket.socket]:
+    with socket.socket() as connection:
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", port))
+        yield connection
+
+
+def everything(connection: socket.socket, *, reset_ends: bool = False) -> bytes:
+    """What comes until the server closes.
+
+    Parameters
+    ----------
+    reset_ends: a server that closes with something of ours unread has closed too, and what it said before counts.
+    """
+    received = bytearray()
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        if not reset_ends:
+            raise
+    return bytes(received)
 
 
 def exchange(port: int, data: bytes, within_s: float = 5.0) -> bytes:
@@ -13,13 +42,7 @@ def exchange(port: int, data: bytes, within_s: float = 5.0) -> bytes:
             connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # refused before it was read to its end; the answer may still be there
-        answer = bytearray()
-        try:
-            while piece := connection.recv(65536):
-                answer += piece
-        except ConnectionResetError:
-            pass
-        return bytes(answer)
+        return everything(connection, reset_ends=True)
 
 
 def request(target: bytes, method: bytes = b"GET", headers: bytes = b"", body: bytes = b"") -> bytes:

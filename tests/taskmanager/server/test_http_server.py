@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -19,7 +17,7 @@ import pytest
 
 from tests.databases import Database
 from tests.processes import Service
-from tests.taskmanager.raw_http import exchange, request, status_of
+from tests.taskmanager.raw_http import connected, everything, exchange, request, status_of
 from tests.taskmanager.served_logs import requests_of
 
 Serve = Callable[..., Service]
@@ -37,24 +35,6 @@ def hurried(migrated_database: Database, serve: Serve) -> Service:
     service = serve(migrated_database, command=(sys.executable, "-m", "tests.taskmanager.hurried_service", "{port}"))
     service.wait_for("/tasks", 200)
     return service
-
-
-@contextmanager
-def connected(service: Service, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    with socket.socket() as connection:
-        if receive_buffer is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.settimeout(10)
-        connection.connect(("127.0.0.1", service.port))
-        yield connection
-
-
-def everything(connection: socket.socket) -> bytes:
-    """What comes until the server closes."""
-    received = b""
-    while piece := connection.recv(65536):
-        received += piece
-    return received
 
 
 def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
@@ -88,7 +68,7 @@ def problem_in(answer: bytes, status: int, code: str) -> dict[str, Any]:
 def test_malformed_http_is_answered_with_a_problem_that_the_log_and_the_metrics_know(
     service: Service, data: bytes
 ) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(data)
         problem = problem_in(everything(connection), 400, "malformed_http")
 
@@ -105,7 +85,7 @@ def test_a_head_without_end_is_refused(service: Service, what: str) -> None:
         "header": b"GET /tasks HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000,
         "headers": b"GET /tasks HTTP/1.1\r\nHost: x\r\n" + b"X-More: x\r\n" * 4000,
     }[what]
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(start)
         problem_in(everything(connection), 431, "head_too_large")
 
@@ -114,7 +94,7 @@ def test_a_head_without_end_is_refused(service: Service, what: str) -> None:
 
 @pytest.mark.parametrize("length", [31_000, 33_000, 60_000, 300_000])
 def test_a_head_is_bounded_however_it_arrives(service: Service, length: int) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(
             b"GET /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: " + b"x" * length + b"\r\n\r\n"
         )
@@ -128,7 +108,7 @@ def test_a_head_is_bounded_however_it_arrives(service: Service, length: int) -> 
 
 def test_a_body_that_comes_with_its_head_is_not_counted_with_it(service: Service) -> None:
     body = json.dumps({"title": "x", "description": "y" * 10_000, "tags": []}).encode() + b" " * 30_000
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(
             b"POST /tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -146,7 +126,7 @@ def test_a_body_that_comes_with_its_head_is_not_counted_with_it(service: Service
     ],
 )
 def test_a_request_that_does_not_arrive_in_time_is_refused(hurried: Service, begun: bytes) -> None:
-    with connected(hurried) as connection:
+    with connected(hurried.port) as connection:
         connection.sendall(begun)
         problem_in(everything(connection), 408, "request_timeout")
 
@@ -155,7 +135,7 @@ def test_a_request_that_does_not_arrive_in_time_is_refused(hurried: Service, beg
 
 
 def test_a_request_that_arrives_byte_by_byte_is_refused_all_the_same(hurried: Service) -> None:
-    with connected(hurried) as connection:
+    with connected(hurried.port) as connection:
         for byte in b"GET /tasks HTTP/1.1\r\nHost: x\r\n" * 100:
             try:
                 connection.sendall(bytes([byte]))
@@ -167,12 +147,12 @@ def test_a_request_that_arrives_byte_by_byte_is_refused_all_the_same(hurried: Se
 
 
 def test_a_connection_on_which_nothing_is_ever_sent_is_closed(hurried: Service) -> None:
-    with connected(hurried) as connection:
+    with connected(hurried.port) as connection:
         assert everything(connection) == b""
 
 
 def test_a_connection_that_rests_after_an_answer_is_closed(hurried: Service) -> None:
-    with connected(hurried) as connection:
+    with connected(hurried.port) as connection:
         connection.sendall(b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status_of(everything(connection)) == 200
 
@@ -181,7 +161,7 @@ def test_a_client_that_does_not_read_its_answers_is_left(hurried: Service) -> No
     for _ in range(60):
         hurried.request("POST", "/tasks", json={"title": "x", "description": "y" * 10_000})
 
-    with connected(hurried, receive_buffer=4096) as connection:
+    with connected(hurried.port, receive_buffer=4096) as connection:
         left = False
         for _ in range(2000):
             try:
@@ -197,7 +177,7 @@ def test_a_client_that_does_not_read_its_answers_is_left(hurried: Service) -> No
 
 
 def test_requests_sent_at_once_are_answered_in_order(service: Service) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(
             b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\nGET /tasks/5 HTTP/1.1\r\nHost: x\r\n\r\n"
             b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -208,7 +188,7 @@ def test_requests_sent_at_once_are_answered_in_order(service: Service) -> None:
 
 
 def test_nonsense_behind_requests_does_not_damage_their_answers(service: Service) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"nonsense\r\n\r\n")
         answers = everything(connection).split(b"HTTP/1.1 ")[1:]
 
@@ -218,7 +198,7 @@ def test_nonsense_behind_requests_does_not_damage_their_answers(service: Service
 
 
 def test_the_body_of_a_request_that_was_refused_is_not_taken_for_another(hurried: Service) -> None:
-    with connected(hurried) as connection:
+    with connected(hurried.port) as connection:
         connection.sendall(
             b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nGET /tasks HTTP/1.1\r\n\r\n"
         )
@@ -232,7 +212,7 @@ def test_a_client_that_has_said_all_and_closes_its_side_gets_its_answer(service:
 
 
 def test_an_upgrade_that_is_not_offered_is_ignored(service: Service) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(
             b"GET /tasks HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -243,7 +223,7 @@ def test_an_upgrade_that_is_not_offered_is_ignored(service: Service) -> None:
 
 def test_a_client_that_asks_first_is_told_to_continue(service: Service) -> None:
     body = b'{"title":"asked first"}'
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(
             b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
             b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -265,7 +245,7 @@ def test_requests_beyond_what_the_service_works_on_are_refused_at_once(
         asked_at = time.monotonic()
         refused = [service.get("/tasks") for _ in range(5)]
         took = time.monotonic() - asked_at
-        with connected(service) as connection:
+        with connected(service.port) as connection:
             for head in (b"HEAD /tasks", b"POST /tasks", b"GET /livez"):
                 connection.sendall(
                     head + b" HTTP/1.1\r\nHost: x\r\nX-Request-Id: from-a-client\r\nContent-Length: 9\r\n\r\n"
@@ -343,7 +323,7 @@ def test_sigterm_cuts_no_request_of_busy_clients(migrated_database: Database, se
 
 
 def test_a_second_interrupt_ends_at_once(service: Service) -> None:
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         connection.sendall(b"POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
         time.sleep(0.2)
         service.process.send_signal(signal.SIGINT)

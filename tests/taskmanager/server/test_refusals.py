@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from taskmanager.server.refusals import HOLD_EACH_S
 from tests.databases import Database
 from tests.processes import Service
+from tests.taskmanager.raw_http import connected, everything
 
 Serve = Callable[..., Service]
 
@@ -46,21 +45,13 @@ def full(migrated_database: Database, serve: Serve) -> Iterator[Service]:
             answer.result()
 
 
-@contextmanager
-def connected(service: Service) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=8) as connection:
-        yield connection
-
-
 def statuses(service: Service, *pieces: bytes) -> list[bytes]:
     """The statuses of all answers to what is sent, up to the end of the connection."""
-    with connected(service) as connection:
+    with connected(service.port) as connection:
         for piece in pieces:
             connection.sendall(piece)
             time.sleep(0.03)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
+        received = everything(connection)
     return [answer[:3] for answer in received.split(b"HTTP/1.1 ")[1:]]
 
 
@@ -91,7 +82,7 @@ def test_answers_come_in_order_and_connections_end(full: Service, pieces: list[b
 def test_who_sends_again_at_once_is_not_refused_as_fast_as_it_can_send(full: Service) -> None:
     """Otherwise refusals take the time of those requests that have room."""
     refusals = 50
-    with connected(full) as connection:
+    with connected(full.port) as connection:
         began = time.monotonic()
         for _ in range(refusals):
             connection.sendall(GET)
@@ -103,7 +94,7 @@ def test_who_sends_again_at_once_is_not_refused_as_fast_as_it_can_send(full: Ser
 
 
 def test_nothing_is_said_behind_the_last_answer_of_a_service_that_ends(full: Service) -> None:
-    with connected(full) as early:
+    with connected(full.port) as early:
         early.sendall(LIVEZ)
         early.recv(65536)
         full.process.send_signal(signal.SIGTERM)
@@ -112,9 +103,7 @@ def test_nothing_is_said_behind_the_last_answer_of_a_service_that_ends(full: Ser
             assert time.monotonic() < deadline
             time.sleep(0.01)
         early.sendall(GET + GET + LIVEZ)
-        received = b""
-        while piece := early.recv(65536):
-            received += piece
+        received = everything(early)
 
     assert received.count(b"HTTP/1.1 503 ") == received.count(b"HTTP/1.1 ") == 1
     assert b"connection: close" in received
