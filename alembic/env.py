@@ -6,9 +6,11 @@ import sys
 from alembic.util import CommandError
 
 from migration_gate.environment import run
+from taskmanager import __version__
 from taskmanager.observability import logs
-from taskmanager.settings import NO_DATABASE, SettingsError, load_settings
+from taskmanager.settings import SettingsError, load_settings
 from taskmanager.tasks.model import metadata
+from taskmanager.tasks.statements import STATEMENTS
 
 try:
     settings = load_settings()
@@ -21,7 +23,10 @@ if not logging.getLogger().handlers:
     # Alembic's command line prints its errors as well.
     logging.getLogger("alembic.util.messaging").disabled = True
 
-if settings.migration_url() is None:
-    raise CommandError(NO_DATABASE)
-
-run(metadata, url=settings.migration_url())
+run(
+    metadata,
+    url=settings.migration_url(),
+    application_url=settings.database_url,
+    statements=STATEMENTS,
+    release=settings.commit or __version__,
+)

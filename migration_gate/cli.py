@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import importlib
 import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.util import CommandError
-
-from migration_gate import __version__, revisions_lock
+from migration_gate import __version__
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
 from migration_gate.status import SchemaStatus, unreachable
 from migration_gate.text import as_text
-from migration_gate.upgrade import schema_status, upgrade
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 NOT_SERVABLE = 3
 
@@ -27,6 +29,10 @@ examples:
   migration-gate status --json              the same for a machine
   migration-gate upgrade                    apply what is missing, under the lock, and prove it
   migration-gate wait --timeout 60          return once the schema is servable (for an init container)
+  migration-gate upgrade --dry-run          print the plan and the SQL, and touch nothing
+  migration-gate lint --since origin/main   find what is dangerous in new migrations
+  migration-gate rehearse --scratch-url URL try the pending ones on a copy of the schema, under load
+  migration-gate ledger show                what the database remembers of its migrations
   migration-gate lock --check               fail where revisions.lock is out of date (for a pipeline)
 
 The database is MIGRATION_DATABASE_URL, else DATABASE_URL, else sqlalchemy.url in the configuration.
@@ -39,22 +45,42 @@ exit status:
   2   the command line is wrong
   3   the schema is not servable or the database cannot be reached (status, wait),
       or an upgrade was refused and nothing was touched
-  4   Alembic reported success and a new connection does not see it
+  4   Alembic reported success, and a new connection or the application's role does not see it
+  5   lint or rehearse found something
   69  upgrade: the database cannot be reached, and trying again changes nothing
   75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
 """
 
 
+# Verbs that bring their own part of the command line, in the order in which the help lists them.
+_ELSEWHERE = {
+    "ledger": "migration_gate.ledger_cli",
+    "describe": "migration_gate.describe",
+    "lint": "migration_gate.review.lint_cli",
+    "rehearse": "migration_gate.review.rehearse_cli",
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    if arguments is None:
+        # The process is this command's own. It imports what it keeps to its end, and to look through all of that for
+        # garbage, again and again, would be a tenth of a short command's time.
+        gc.disable()
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(given)
+    options = parser.parse_args(given)
     if not logging.getLogger().handlers:
         level = logging.INFO if options.run is _upgrade else logging.WARNING
         logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     if not Path(options.config).is_file():
         parser.error(f"there is no {options.config} here; name Alembic's configuration with --config")
     run: Callable[[argparse.Namespace, Config], int] = options.run
+    if run is not _status:
+        gc.enable()
     try:
         return run(options, Config(options.config))
     except MigrationGateError as error:
@@ -65,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="migration-gate",
         description="Keep an Alembic project's code and its PostgreSQL schema in agreement.",
@@ -86,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     wait.set_defaults(run=_wait)
 
     upgrade_ = verbs.add_parser("upgrade", help="apply what is missing and prove it")
+    upgrade_.add_argument("--dry-run", action="store_true", help="print the plan and the SQL, and touch nothing")
     upgrade_.add_argument("--json", action="store_true", help="print the verdict as JSON")
     upgrade_.set_defaults(run=_upgrade)
 
@@ -94,6 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     # Alembic's write hook appends the new file's name; the lock is written from all files anyway.
     lock.add_argument("new_revision", nargs="?", help=argparse.SUPPRESS)
     lock.set_defaults(run=_lock)
+
+    for verb, module in _ELSEWHERE.items():
+        # No command must wait for the imports of another, and what pipelines review with is an extra.
+        if verb in given or not {*verbs.choices} & {*given}:
+            importlib.import_module(module).add_parser(verbs)
     return parser
 
 
@@ -111,10 +143,36 @@ def _wait(options: argparse.Namespace, config: Config) -> int:
 
 
 def _upgrade(options: argparse.Namespace, config: Config) -> int:
+    if options.dry_run:
+        return _dry_run(config)
+    from migration_gate.upgrade import upgrade
+
     return _report(upgrade(config), as_json=options.json)
 
 
+def _dry_run(config: Config) -> int:
+    from migration_gate.review.rendered import render_all
+    from migration_gate.upgrade import schema_status
+
+    status = schema_status(config)
+    rendered = render_all(config)
+    print(f"-- {status.state}: {status.evidence}")
+    for number, revision in enumerate(status.missing, 1):
+        print(f"\n-- {number} of {len(status.missing)}: {revision} ({rendered[revision].path.name})")
+        for statement in rendered[revision].statements:
+            print(f"{statement.sql};")
+        if rendered[revision].fault:
+            print(f"-- the rest needs a database to be known: {rendered[revision].fault}")
+    finding = status.forbids_upgrade
+    if finding is None:
+        return 0
+    print(f"\n-- it would be refused: {finding.state}: {finding.evidence}\n-- Solution: {finding.solution}")
+    return NOT_SERVABLE
+
+
 def _lock(options: argparse.Namespace, config: Config) -> int:
+    from migration_gate import revisions_lock
+
     if options.check:
         revisions_lock.check(config)
     else:
@@ -123,10 +181,15 @@ def _lock(options: argparse.Namespace, config: Config) -> int:
 
 
 def _verdict(config: Config) -> SchemaStatus:
+    from migration_gate import revisions_lock
+    from migration_gate.upgrade import schema_status
+
     try:
         return schema_status(config)
     except DatabaseUnreachable as fault:
-        return unreachable(revisions_lock.expected_from_scripts(config), fault.message, fault.solution)
+        return unreachable(
+            revisions_lock.expected_from_scripts(config), fault.message, fault.solution, fault.rung.value
+        )
 
 
 def _report(status: SchemaStatus, *, as_json: bool) -> int:

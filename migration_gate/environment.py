@@ -12,35 +12,32 @@ migrates as it starts. All of them get the same lock, timeouts, refusals, ledger
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from alembic import context
-from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from migration_gate import ledger, lock, proof
-from migration_gate.connection import address_if_named, address_of, connect, engine_for, observe
-from migration_gate.errors import MigrationGateError, StatementRefused, UpgradeRefused
-from migration_gate.expected import Expected
-from migration_gate.postgres.faults import primary_message
-from migration_gate.postgres.url import masked_url
+from migration_gate.command import Command, command_of
+from migration_gate.connection import ADDRESS_ATTRIBUTE, address_if_named, address_of, connect, engine_for
+from migration_gate.errors import MigrationGateError, StatementRefused
+from migration_gate.migrating import Migration, Options, named
+from migration_gate.postgres.sqlstate import mending
+from migration_gate.postgres.url import sqlalchemy_url
+from migration_gate.proof import Statements, statements_of
 from migration_gate.revisions_lock import expected_from_scripts
-from migration_gate.status import SchemaStatus, judge
 from migration_gate.tables import LEDGER_TABLES, VersionTable
-from migration_gate.timeouts import bound_lock_waits
-
-logger = logging.getLogger(__name__)
+from migration_gate.timeouts import checked
 
 DEFAULT_LOCK_DEADLINE_S = 600.0
 DEFAULT_DATABASE_DEADLINE_S = 30.0
+DEFAULT_RETRY_S = 120.0
 
 # In `Config.attributes`: overrides how long to wait for the database, in seconds.
 DATABASE_DEADLINE_ATTRIBUTE = "migration_gate.database_deadline_s"
@@ -48,14 +45,15 @@ DATABASE_DEADLINE_ATTRIBUTE = "migration_gate.database_deadline_s"
 # In `Config.attributes`: a function that takes an `Environment`; env.py then ends without asking any database.
 DESCRIBE_ATTRIBUTE = "migration_gate.describe"
 
+# In `Config.attributes`: called after each revision with the connection, outside any transaction, and its id.
+AFTER_REVISION_ATTRIBUTE = "migration_gate.after_revision"
 
-class Command(Enum):
-    """What Alembic was asked to do, as far as the gate must know."""
+# Among a context's options, to which Alembic adds what it does not know: the schemas to watch for changes by hand.
+SCHEMAS_OPTION = "migration_gate_schemas"
 
-    READ = "read"  # current, check, history, revision: nothing is written
-    UPGRADE = "upgrade"
-    DOWNGRADE = "downgrade"
-    STAMP = "stamp"
+
+# In `Config.attributes`, left there for whoever runs a command that only reads: the application's `Statements`.
+STATEMENTS_ATTRIBUTE = "migration_gate.statements"
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,11 @@ def run(
     lock_deadline_s: float = DEFAULT_LOCK_DEADLINE_S,
     database_deadline_s: float = DEFAULT_DATABASE_DEADLINE_S,
     lock_timeout: str = "3s",
+    retry_s: float = DEFAULT_RETRY_S,
+    statements: Mapping[str, str] | None = None,
+    application_url: str | None = None,
+    release: str | None = None,
+    schemas: Collection[str] = (),
     **configure_options: Any,
 ) -> None:
     """Run the Alembic command that is under way, offline or online.
@@ -86,7 +89,13 @@ def run(
     database_deadline_s: how long to wait for a server that does not accept sessions yet.
     lock_timeout: how long one statement inside a transaction may wait for a table (PostgreSQL's
         notation); whoever waits longer holds up everybody that comes after.
-    configure_options: what `context.configure` takes, but for what is set here: the connection, `url`,
+    retry_s: how long to try a revision again whose tables others had locked.
+    statements: the application's SQL, name to text with $1-style parameters, tried as the application's role after
+        an upgrade; otherwise a SELECT of every column of every model. `{}` tries none.
+    application_url: the application's own address; otherwise DATABASE_URL, else the one that migrates.
+    release: what the ledger calls this release; otherwise MIGRATION_GATE_RELEASE.
+    schemas: schemas to watch for changes by hand, beside the version table's and the models' own.
+    configure_options: what `context.configure` takes, but for what is set here: the connection, `url`, `fn`,
         `literal_binds`, and `transaction_per_migration`, without which neither failures nor autocommit blocks work.
 
     Raises
@@ -94,34 +103,53 @@ def run(
     alembic.util.CommandError: with the gate's own error as its cause, so that `alembic` prints a line
         and not a traceback.
     """
+    _be_heard()
+    models = _metadata(target_metadata)
+    options = Options(
+        lock_deadline_s=lock_deadline_s,
+        lock_timeout=checked(lock_timeout),
+        retry_s=retry_s,
+        release=release or os.environ.get("MIGRATION_GATE_RELEASE") or None,
+        schemas=(*schemas, *_schemas_of(models)),
+        statements=_statements(models, application_url, statements),
+    )
     try:
-        _run(target_metadata, url, lock_deadline_s, database_deadline_s, lock_timeout, configure_options)
+        _run(target_metadata, url, database_deadline_s, options, configure_options)
     except MigrationGateError as error:
         raise CommandError(str(error)) from error
     except DBAPIError as error:
-        statement = " ".join(str(error.statement).split())
-        refused = StatementRefused(f"PostgreSQL refused a statement: {named(error)}\n  The statement: {statement}")
+        refused = _refused(error)
         raise CommandError(str(refused)) from refused
+
+
+def _refused(error: DBAPIError) -> StatementRefused:
+    if error.connection_invalidated or not error.statement:
+        return StatementRefused(f"The session with PostgreSQL was lost: {named(error)}")
+    statement = " ".join(error.statement.split())
+    return StatementRefused(
+        f"PostgreSQL refused a statement: {named(error)}\n  The statement: {statement}",
+        solution=mending(getattr(error.orig, "sqlstate", None)),
+    )
 
 
 def _run(
     target_metadata: MetaData | list[MetaData] | None,
     url: str | None,
-    lock_deadline_s: float,
     database_deadline_s: float,
-    lock_timeout: str,
+    options: Options,
     configure_options: dict[str, Any],
 ) -> None:
-    options = {
+    configured = {
         "target_metadata": target_metadata,
         "compare_server_default": True,
         **configure_options,
         # One transaction a revision: a failure keeps what came before, and an autocommit block works.
         "transaction_per_migration": True,
+        SCHEMAS_OPTION: options.schemas,
         "include_object": _without_ledger(configure_options.get("include_object")),
     }
     table = VersionTable(
-        options.get("version_table", VersionTable.name), options.get("version_table_schema", VersionTable.schema)
+        configured.get("version_table", VersionTable.name), configured.get("version_table_schema", VersionTable.schema)
     )
     describe: Callable[[Environment], None] | None = context.config.attributes.get(DESCRIBE_ATTRIBUTE)
     if describe is not None:
@@ -129,30 +157,75 @@ def _run(
         return
     if context.is_offline_mode():
         # SQL for somebody else to run: which database is theirs to say.
-        context.configure(dialect_name="postgresql", literal_binds=True, **options)
+        # The usual style of parameters doubles every percent sign, which a person who runs the text would not.
+        context.configure(
+            dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configured
+        )
         with context.begin_transaction():
             context.run_migrations()
         return
-    address = address_of(context.config, url)
-    engine = engine_for(address)
+    engine = engine_for(address_of(context.config, url))
     try:
         with connect(engine, _database_deadline(database_deadline_s)) as connection:
-            claims = _configure(connection, table, options)
-            migration = context.get_context()
-            command = command_of(migration)
-            if command is Command.READ:
-                context.run_migrations()
-            else:
-                bound_lock_waits(connection, lock_timeout)
-                _migrate(engine, connection, migration, command, table, lock_deadline_s, claims)
+            _run_online(engine, connection, table, options, configured)
     finally:
         engine.dispose()
+
+
+def _run_online(
+    engine: Engine, connection: Connection, table: VersionTable, options: Options, configured: dict[str, Any]
+) -> None:
+    _configure(connection, configured)
+    command = command_of(context.get_context())
+    if command is Command.READ:
+        context.config.attributes[STATEMENTS_ATTRIBUTE] = options.statements
+        context.run_migrations()
+        return
+    migration = Migration(
+        engine,
+        connection,
+        table,
+        expected_from_scripts(context.config),
+        options,
+        after_revision=context.config.attributes.get(AFTER_REVISION_ATTRIBUTE),
+    )
+    asked = configured.pop("on_version_apply", None) or ()
+    callbacks = asked if isinstance(asked, Collection) else (asked,)
+    _configure(
+        connection,
+        {
+            **configured,
+            "fn": migration.watched(context.get_context().opts["fn"]),
+            # First, so that what the project's own callbacks do to the transaction happens to the ledger's row as well.
+            "on_version_apply": (migration.record, *callbacks),
+        },
+    )
+    migration.run(context.get_context(), command)
 
 
 def _metadata(target: MetaData | list[MetaData] | None) -> tuple[MetaData, ...]:
     if target is None:
         return ()
     return (target,) if isinstance(target, MetaData) else tuple(target)
+
+
+def _schemas_of(models: Collection[MetaData]) -> tuple[str, ...]:
+    return tuple(sorted({table.schema for each in models for table in each.tables.values() if table.schema}))
+
+
+def _statements(
+    models: Collection[MetaData], application_url: str | None, asked: Mapping[str, str] | None
+) -> Statements:
+    if ADDRESS_ATTRIBUTE in context.config.attributes:
+        # The application's address leads to its own database, and not to the scratch one that is migrated here.
+        return Statements(None, {})
+    return Statements(_application_address(application_url), statements_of(models) if asked is None else asked)
+
+
+def _application_address(url: str | None) -> str | None:
+    """The application's address where it has one of its own; None where the migrator's is the only one."""
+    found = url or (os.environ.get("DATABASE_URL") if os.environ.get("MIGRATION_DATABASE_URL") else None)
+    return sqlalchemy_url(found) if found else None
 
 
 def _database_deadline(asked: float) -> float:
@@ -164,50 +237,17 @@ def _database_deadline(asked: float) -> float:
     return deadline
 
 
-def command_of(migration: MigrationContext) -> Command:
-    """Which command a configured context belongs to.
-
-    Alembic gives its environment no command's name. It does give a destination to the commands
-    that write, as a tuple only to `stamp`, and names the function that walks the graph.
-    """
-    destination = migration.opts.get("destination_rev")
-    if destination is None:
-        # `ensure_version` records, as `stamp base` does, that nothing was applied.
-        return Command.STAMP if migration.opts["fn"].__name__ == "do_ensure_version" else Command.READ
-    if isinstance(destination, tuple):
-        return Command.STAMP
-    return Command.DOWNGRADE if migration.opts["fn"].__name__ == "downgrade" else Command.UPGRADE
-
-
-def database_status(connection: Connection, table: VersionTable, expected: Expected) -> SchemaStatus:
-    """The verdict on the database behind a connection, read in a transaction of its own."""
-    return judge(expected, observe(connection, table))
-
-
-def version_table_of(migration: MigrationContext) -> VersionTable:
-    """The version table of a configured context."""
-    return VersionTable(migration.version_table, migration.version_table_schema)
-
-
-def _configure(connection: Connection, table: VersionTable, options: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Configure Alembic, and return where it will note which revisions it holds to be applied after each step."""
-    expected: list[Expected] = []
-    claims: list[tuple[str, ...]] = []
-
-    def record(*, ctx: MigrationContext, step: Any, heads: set[str], **_: Any) -> None:
-        if not expected:
-            expected.append(expected_from_scripts(context.config))
-        proof.refuse_lost_transaction(ctx.connection, step)
-        ledger.record_revision(ctx, step, table, expected[0])
-        claims.append(tuple(sorted(heads)))
-
-    asked = options.pop("on_version_apply", None) or ()
-    # First, so that what the project's own callbacks do to the transaction happens to the ledger's row as well.
-    callbacks: Any = (record, *(asked if isinstance(asked, Collection) else (asked,)))
+def _configure(connection: Connection, configured: dict[str, Any]) -> None:
     # Each configuration says at length which database it is for; there are several in one upgrade.
     with _quiet(logging.getLogger("alembic.runtime.migration")):
-        context.configure(connection=connection, on_version_apply=callbacks, **options)
-    return claims
+        context.configure(connection=connection, **configured)
+
+
+def _be_heard() -> None:
+    """Undo what `fileConfig`, which Alembic's own env.py calls, does to every logger that its file does not name."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("migration_gate.") and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @contextmanager
@@ -220,77 +260,6 @@ def _quiet(noisy: logging.Logger) -> Iterator[None]:
         noisy.setLevel(level)
 
 
-def _migrate(
-    engine: Engine,
-    connection: Connection,
-    migration: MigrationContext,
-    command: Command,
-    table: VersionTable,
-    lock_deadline_s: float,
-    claims: list[tuple[str, ...]],
-) -> None:
-    waited_s = lock.acquire(connection, table, lock_deadline_s)
-    proof.note_transactions(connection)
-    # Only inside the lock does the state stand still: somebody may have migrated while we waited.
-    if command is not Command.STAMP:
-        _refuse_what_must_not_be_touched(connection, table)
-    had_version_table = observe(connection, table).has_version_table
-    ledger.ensure_tables(connection, table)
-    ledger.settle_abandoned_runs(connection, table)
-    # Here a target that does not exist is told, before any run of it is recorded.
-    heads = () if migration.opts.get("purge") else migration.get_current_heads()
-    steps = list(migration.opts["fn"](heads, migration))
-    if not steps and command is not Command.STAMP:
-        # One of many replicas did the work while this one waited: that is no run of its own.
-        connection.commit()
-        logger.info("nothing to migrate: database is at %s", ", ".join(heads) or "no revision")
-        return
-    run_id = ledger.begin_run(connection, table, command.value, waited_s)
-    connection.commit()
-    started = time.monotonic()
-    where = masked_url(engine.url.render_as_string())
-    fields = {"run": run_id, "lock_wait_s": round(waited_s, 3)}
-    logger.info("migration run begins: %s on %s", command.value, where, extra=fields)
-    try:
-        with context.begin_transaction():
-            context.run_migrations()
-        if not had_version_table:
-            ledger.keep_for_owner(connection, (table.qualified,))
-        # Where no step ran, Alembic leaves the version table that it created to whoever commits next.
-        connection.commit()
-        # What Alembic claims, not what this connection reads: a lost transaction has lost both of its ends.
-        applied = claims[-1] if claims else tuple(sorted(migration.get_current_heads()))
-        connection.rollback()
-    except BaseException as error:
-        _end_run(engine, table, run_id, named(error))
-        raise
-    proof.prove(engine, table, applied, run_id)
-    logger.info(
-        "migration run succeeded: database is at %s",
-        ", ".join(applied) or "no revision",
-        extra={"run": run_id, "duration_s": round(time.monotonic() - started, 3)},
-    )
-
-
-def _refuse_what_must_not_be_touched(connection: Connection, table: VersionTable) -> None:
-    status = database_status(connection, table, expected_from_scripts(context.config))
-    connection.rollback()
-    if not status.upgradable:
-        raise UpgradeRefused(
-            f"Nothing was touched, the schema's state is {status.state}: {status.evidence}. {status.cause}",
-            solution=status.solution,
-        )
-
-
-def _end_run(engine: Engine, table: VersionTable, run_id: int, error: str) -> None:
-    try:
-        with engine.begin() as fresh:
-            ledger.end_run(fresh, table, run_id, error)
-    except DBAPIError:
-        # The server is gone, which is why the run failed: the next run completes this row.
-        logger.warning("the run's failure could not be written to the ledger", extra={"run": run_id})
-
-
 def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
     """Autogenerate must not propose to drop the gate's own tables."""
 
@@ -300,8 +269,3 @@ def _without_ledger(asked: Callable[..., bool] | None) -> Callable[..., bool]:
         return asked is None or asked(object_, name, type_, reflected, compare_to)
 
     return include
-
-
-def named(error: BaseException) -> str:
-    """What the ledger and the command line say of a failure: no value out of the data."""
-    return primary_message(error) or type(error).__name__

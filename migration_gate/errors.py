@@ -14,6 +14,21 @@ door of the gate (CLI, log, problem+json) says the same.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """How far an attempt at a session came, in the order of the attempt."""
+
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    LOGIN = "login"
+    DATABASE = "database"
+    STARTING_UP = "starting_up"
+    IN_RECOVERY = "in_recovery"
+    SESSION = "session"  # there was one, and it did not answer
+
 
 class MigrationGateError(Exception):
     """Base of all errors of the gate.
@@ -44,14 +59,16 @@ class DatabaseUnreachable(MigrationGateError):
     """No session on the database could be had.
 
     `transient` is True where the same attempt may succeed by itself in a moment (refused, starting up,
-    timed out) and False where somebody has to change something (login, name of the database).
+    timed out) and False where somebody has to change something (login, name of the database). `rung` tells how far
+    it came.
     """
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: the caller may try again
 
-    def __init__(self, message: str, *, transient: bool, solution: str = "") -> None:
+    def __init__(self, message: str, *, transient: bool, rung: Rung = Rung.SESSION, solution: str = "") -> None:
         super().__init__(message, solution=solution)
         self.transient = transient
+        self.rung = rung
         if not transient:
             self.exit_code = 69  # EX_UNAVAILABLE: trying again changes nothing
 

@@ -24,12 +24,20 @@ REWRITE = "migration-gate lock   (or: python -m migration_gate lock)"
 
 @dataclass(frozen=True)
 class Revision:
-    """One migration file, as the code knows it."""
+    """One migration file, as the code knows it.
+
+    `labels` are the branch labels that this very file declares. `phase` and `minimum_code` are what it, or the
+    committed proof of compatibility, says of it; None where nothing is said (and in what `revisions.lock` holds).
+    """
 
     id: str
     parents: tuple[str, ...]
     file: str
     checksum: str
+    labels: tuple[str, ...] = ()
+    phase: str | None = None
+    minimum_code: str | None = None
+    rerunnable: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,41 @@ class Expected:
     """The revision graph that the code was built with.
 
     `heads` are the revisions that a database must be at for this code; more than one where the
-    project keeps branches. `revisions` maps each id to its `Revision`, parents before children.
+    project keeps branches. `revisions` maps each id to its `Revision`, parents before children. `project` names
+    the project that the revisions belong to, where `revisions.lock` does. `fault` tells why there is no graph, and
+    `fault_solution` what mends that.
     """
 
     heads: tuple[str, ...]
     revisions: Mapping[str, Revision]
+    project: str | None = None
+    fault: str | None = None
+    fault_solution: str = ""
+
+    @classmethod
+    def broken(cls, fault: str, solution: str = "") -> Expected:
+        """What is expected where the migration files form no graph: nothing is known of any revision."""
+        return cls((), MappingProxyType({}), fault=fault, fault_solution=solution)
+
+    @property
+    def competing_heads(self) -> tuple[str, ...]:
+        """Heads of which nothing says in which order they come.
+
+        Branches that a project keeps on purpose do not compete: each has a label of its own since they parted, or
+        they never were one.
+        """
+        parents = self.parents
+        lines = {head: lineage((head,), parents) for head in self.heads}
+        return tuple(
+            head
+            for head in self.heads
+            if any(self._compete(lines[head], lines[other]) for other in self.heads if other != head)
+        )
+
+    def _compete(self, one: frozenset[str], other: frozenset[str]) -> bool:
+        if not one & other or one <= other or other <= one:
+            return False
+        return not all(any(self.revisions[id_].labels for id_ in own) for own in (one - other, other - one))
 
     @property
     def parents(self) -> Mapping[str, tuple[str, ...]]:
@@ -100,6 +138,16 @@ def read_lock(path: Path) -> Expected:
         ) from error
 
 
+def parse_lock(text: str) -> Expected:
+    """What the text of a `revisions.lock` says.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError: it is not what the gate writes.
+    """
+    return _parse(tomllib.loads(text))
+
+
 def _parse(document: dict[str, Any]) -> Expected:
     if document.get("format") != LOCK_FORMAT:
         raise ValueError(f"its format is {document.get('format')!r}, this version reads {LOCK_FORMAT}")
@@ -109,6 +157,7 @@ def _parse(document: dict[str, Any]) -> Expected:
             parents=tuple(entry["parents"]),
             file=str(entry["file"]),
             checksum=str(entry["checksum"]),
+            labels=tuple(entry.get("labels", ())),
         )
         for id_, entry in document.get("revision", {}).items()
     }
@@ -116,4 +165,4 @@ def _parse(document: dict[str, Any]) -> Expected:
     named = {*heads, *(parent for revision in revisions.values() for parent in revision.parents)}
     if unknown := sorted(named - revisions.keys()):
         raise ValueError(f"it names revisions that it does not hold: {', '.join(unknown)}")
-    return Expected(heads=heads, revisions=MappingProxyType(revisions))
+    return Expected(heads=heads, revisions=MappingProxyType(revisions), project=document.get("project"))

@@ -15,6 +15,7 @@ import hashlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,43 @@ class Holder:
         return f"{self.name or 'an unnamed session'} (server process {self.pid}, connected for {self.for_s:.0f} s)"
 
 
+# The session that holds the lock `key`, if any: a read that everybody may make.
+HOLDER = """
+    SELECT l.pid, coalesce(a.application_name, '') AS name,
+           coalesce(extract(epoch FROM clock_timestamp() - a.backend_start), 0)::float8 AS for_s
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.classid::bigint << 32 | l.objid::bigint) = {key}
+"""
+
+
 def lock_key(database_schema: str, version_table: str) -> int:
     """The advisory lock's 64-bit key. One for each version table, since each is migrated on its own."""
     digest = hashlib.sha256(f"migration_gate:{database_schema}.{version_table}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(connection: Connection, table: VersionTable, deadline_s: float) -> float:
+def acquire(
+    connection: Connection, table: VersionTable, deadline_s: float, needless: Callable[[], bool] = lambda: False
+) -> float | None:
     """Take the lock on this very connection and return how many seconds that took.
 
     The connection comes back outside any transaction, which is what Alembic needs: a transaction that is
     open when Alembic is configured makes it leave the commit to somebody else, and nobody commits.
+
+    Parameters
+    ----------
+    needless: tells, each time that somebody else has the lock, whether it is not wanted any more; then it is not
+        taken, and None returned. Otherwise the replicas of a deployment, whose work one of them has done, would all
+        queue up for the lock to find that out, one behind the other.
 
     Raises
     ------
     LockNotAcquired: somebody else held it until the deadline, or the session behind the connection changes
         from one transaction to the next (a pooler), so that no lock could be relied on.
     """
-    key = lock_key(_schema_of(connection, table), table.name)
+    key = lock_key(schema_of(connection, table), table.name)
     started = time.monotonic()
     pause, reported = POLL_FIRST_S, started
     while True:
@@ -70,6 +90,8 @@ def acquire(connection: Connection, table: VersionTable, deadline_s: float) -> f
         if taken:
             _prove_ownership(connection, key)
             return time.monotonic() - started
+        if needless():
+            return None
         now = time.monotonic()
         if now - started >= deadline_s:
             raise _not_acquired(holder(connection, key), deadline_s)
@@ -83,20 +105,12 @@ def acquire(connection: Connection, table: VersionTable, deadline_s: float) -> f
 
 def holder(connection: Connection, key: int) -> Holder | None:
     """Who holds the lock, or None where nobody does."""
-    row = connection.exec_driver_sql(
-        """SELECT l.pid, coalesce(a.application_name, ''),
-                  coalesce(extract(epoch FROM clock_timestamp() - a.backend_start), 0)::float8
-           FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-           WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-             AND (l.classid::bigint << 32 | l.objid::bigint) = %s""",
-        (key,),
-    ).first()
+    row = connection.exec_driver_sql(HOLDER.format(key=key)).first()
     connection.commit()
     return Holder(*row) if row else None
 
 
-def _schema_of(connection: Connection, table: VersionTable) -> str:
+def schema_of(connection: Connection, table: VersionTable) -> str:
     """Where the version table is, or would be made: sessions with other search paths must meet in one lock."""
     schema: str = connection.exec_driver_sql(
         """SELECT coalesce((SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

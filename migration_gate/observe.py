@@ -1,133 +1,51 @@
-"""What the database is: the SQL that reads it, runnable by any driver.
-
-`observation()` is a generator that yields SQL text and is sent the rows, so that asyncpg in a service,
-psycopg in a command and a table of canned rows in a test all run the very same statements:
-
-    observing = observation()
-    sql = next(observing)
-    while True:
-        try:
-            rows = <run sql on a driver>          # or observing.throw(SqlFault(sqlstate, message))
-            sql = observing.send(rows)
-        except StopIteration as end:
-            return end.value                      # an Observed
-
-`proof()` is another, for the application's own statements.
-
-Every statement is a read. None takes a lock stronger than ACCESS SHARE.
-"""
+"""What the database is: the SQL that reads it. `reading` tells how it is run."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Generator, Sequence
 
-from migration_gate.tables import REVISION_TABLE, RUN_TABLE, VersionTable, quote
+from migration_gate.errors import DatabaseUnreachable, Rung
+from migration_gate.observe_ledger import LedgerRead, Memory, read_ledger
+from migration_gate.observed import Observed
+from migration_gate.reading import Rows
+from migration_gate.tables import (
+    IDENTITY_TABLE,
+    LEDGER_TABLES,
+    OVERRIDE_TABLE,
+    REVISION_TABLE,
+    RUN_TABLE,
+    STEP_TABLE,
+    VersionTable,
+    literal,
+    quote,
+)
 
-Rows = Sequence[Sequence[Any]]
-Observation = Generator[str, Rows, "Observed"]
-
-
-class SqlFault(Exception):
-    """PostgreSQL refused a statement. `sqlstate` is its five characters, `message` its primary message."""
-
-    def __init__(self, sqlstate: str, message: str) -> None:
-        super().__init__(f"{message} (SQLSTATE {sqlstate})")
-        self.sqlstate = sqlstate
-        self.message = message
-
-
-@dataclass(frozen=True)
-class BrokenStatement:
-    """A statement of the application that this database cannot run."""
-
-    name: str
-    sqlstate: str
-    message: str
+Observation = Generator[str, Rows, Observed]
 
 
-@dataclass(frozen=True)
-class LastRun:
-    """The newest run that the ledger knows.
+def observation(version_table: VersionTable | None = None, memory: Memory | None = None) -> Observation:
+    """Yield the statements that read the schema's state, and return an `Observed`, no statement proven.
 
-    `result` is `running` until it ends; that of a killed migrator stays so until the next one begins.
+    Raises
+    ------
+    DatabaseUnreachable: the server is a standby, which can neither be migrated nor written to.
     """
-
-    command: str
-    result: str
-
-
-@dataclass(frozen=True)
-class Running:
-    """A migrator at work: it holds the migration lock now.
-
-    `name` is its host and process, `started_at` an aware time, `planned` the number of revisions of its run, `done`
-    how many of them are applied, and `revision` the one under way, None between two.
-    """
-
-    name: str
-    started_at: datetime
-    planned: int
-    done: int
-    revision: str | None = None
-
-
-@dataclass(frozen=True)
-class Override:
-    """Traffic is let through whatever the verdict, on somebody's word, until `until` (an aware time)."""
-
-    until: datetime
-    reason: str
-    by: str
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What was read, without any judgement.
-
-    `revisions` are the rows of the version table, empty where there is none. `lineage` maps revisions
-    that the ledger has seen applied to their parents: it is how old code can place a revision
-    that it has never heard of.
-    """
-
-    database: str
-    role: str
-    has_version_table: bool
-    version_table_readable: bool
-    has_other_tables: bool
-    revisions: tuple[str, ...] = ()
-    lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    statements_proven: bool = False
-    broken_statements: tuple[BrokenStatement, ...] = ()
-    last_run: LastRun | None = None
-    running: Running | None = None
-    override: Override | None = None
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def observation(version_table: VersionTable | None = None) -> Observation:
-    """Yield the statements that read the schema's state, and return an `Observed`, no statement proven."""
     table = version_table or VersionTable()
-    database, role, exists, readable, ledger, others = (yield _facts(table))[0]
+    memory = memory or Memory()
+    facts = (yield _facts(table))[0]
+    database, role, standby, schema, exists, readable, others, unusable, elsewhere = facts[:9]
+    if standby:
+        raise standby_fault()
+    ledger = dict(zip(_LEDGER, facts[9:], strict=True))
     revisions: tuple[str, ...] = ()
-    lineage: dict[str, tuple[str, ...]] = {}
-    last_run = None
     if readable:
         rows = yield f"SELECT version_num FROM {table.qualified}"
         revisions = tuple(sorted(row[0] for row in rows))
-    if ledger:
-        rows = yield (
-            "SELECT DISTINCT ON (revision) revision, parents FROM "
-            f"{table.beside(REVISION_TABLE)} ORDER BY revision, id DESC"
-        )
-        lineage = {row[0]: tuple(row[1]) for row in rows}
-        rows = yield f"SELECT command, result FROM {table.beside(RUN_TABLE)} ORDER BY id DESC LIMIT 1"
-        last_run = LastRun(*rows[0]) if rows else None
+    found = LedgerRead()
+    if ledger[REVISION_TABLE] and ledger[RUN_TABLE]:
+        found = yield from read_ledger(table, schema, ledger, memory)
+    invalid, unvalidated = yield from _left_over(found.schemas or (schema,))
+    others_elsewhere = yield from _elsewhere(table, elsewhere if not exists and not unusable else ())
     return Observed(
         database=database,
         role=role,
@@ -135,25 +53,60 @@ def observation(version_table: VersionTable | None = None) -> Observation:
         version_table_readable=bool(readable),
         has_other_tables=bool(others),
         revisions=revisions,
-        lineage=lineage,
-        last_run=last_run,
+        applied=found.applied,
+        last_run=found.last_run,
+        runs=found.runs,
+        running=found.running,
+        override=found.override,
+        ledger_format=found.format,
+        project=found.project,
+        unusable_schema=unusable,
+        elsewhere=others_elsewhere,
+        unfinished=() if found.running else found.unfinished,
+        # What a migrator builds at this moment is invalid until it is built.
+        invalid_indexes=() if found.running else invalid,
+        unvalidated_constraints=() if found.running else unvalidated,
     )
 
 
+def standby_fault() -> DatabaseUnreachable:
+    """The address leads to a standby: it answers, and can neither be migrated nor written to."""
+    return DatabaseUnreachable(
+        "the server is a standby, which takes no writes",
+        transient=True,
+        rung=Rung.IN_RECOVERY,
+        solution="name the primary in the database's address; during a failover, wait for the promotion",
+    )
+
+
+_LEDGER = (REVISION_TABLE, RUN_TABLE, IDENTITY_TABLE, STEP_TABLE, OVERRIDE_TABLE)
+
+
 def _facts(table: VersionTable) -> str:
-    own = ", ".join(literal(name) for name in (table.name, REVISION_TABLE, RUN_TABLE))
-    schema = "current_schema()" if table.schema is None else literal(table.schema)
-    ledger = (_readable(table, name) for name in (REVISION_TABLE, RUN_TABLE))
+    own = ", ".join(literal(name) for name in sorted({table.name, *LEDGER_TABLES}))
+    schema = "current_schema()::text" if table.schema is None else literal(table.schema)
+    # Where the role would look, whether it may or not.
+    path = "string_to_array(current_setting('search_path'), ',')" if table.schema is None else f"ARRAY[{schema}]"
     # Tables that belong to an extension say nothing about this application.
     return f"""
-        SELECT current_database()::text, current_user::text,
+        SELECT current_database()::text, current_user::text, pg_is_in_recovery(),
+               coalesce((SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                         WHERE c.oid = {_oid(table, table.name)}), {schema}, ''),
                {_oid(table, table.name)} IS NOT NULL,
                {_readable(table, table.name)},
-               {" AND ".join(ledger)},
                EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                        WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p') AND c.relname NOT IN ({own})
                          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-                                         AND d.objid = c.oid AND d.deptype = 'e'))
+                                         AND d.objid = c.oid AND d.deptype = 'e')),
+               (SELECT n.nspname::text FROM unnest({path}) WITH ORDINALITY AS p (part, position)
+                JOIN pg_namespace n ON n.nspname = CASE btrim(part, ' "') WHEN '$user' THEN current_user
+                                                   ELSE btrim(part, ' "') END
+                WHERE NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY position LIMIT 1),
+               ARRAY(SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE {table.schema is None} AND c.relname = {literal(table.name)} AND c.relkind IN ('r', 'p')
+                       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+                       AND c.relpersistence <> 't' ORDER BY 1 LIMIT 5),
+               {", ".join(_readable(table, name) for name in _LEDGER)}
     """
 
 
@@ -171,43 +124,30 @@ def _readable(table: VersionTable, name: str) -> str:
     return f"coalesce(has_schema_privilege({schema}, 'USAGE') AND has_table_privilege({oid}, 'SELECT'), false)"
 
 
-def proof(statements: Mapping[str, str]) -> Generator[str, Rows, tuple[BrokenStatement, ...]]:
-    """Yield what proves `statements` (name to SQL, with $1-style parameters), and return the broken ones.
-
-    As the role of the session, each is prepared, which finds missing tables and columns, and explained, which
-    finds missing privileges. Nothing is executed. A fault that says nothing of the statement, such as a lock
-    timeout, goes on to the caller.
+def _left_over(schemas: Sequence[str]) -> Generator[str, Rows, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Indexes that no query may use, and constraints that old rows may violate."""
+    names = ", ".join(literal(schema) for schema in schemas)
+    # pg_constraint.conenforced is new in PostgreSQL 18; what is not enforced is not validated either, on purpose.
+    rows = yield f"""
+        SELECT 'index', quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname IN ({names})
+        UNION ALL
+        SELECT 'constraint', concat_ws('.', quote_ident(n.nspname), quote_ident(r.relname), quote_ident(c.conname))
+        FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+        WHERE NOT c.convalidated AND NOT r.relispartition AND n.nspname IN ({names})
+          AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+        ORDER BY 1, 2
     """
-    broken = []
-    for name, sql in statements.items():
-        try:
-            yield f"PREPARE migration_gate_proof AS {sql}"
-        except SqlFault as fault:
-            broken.append(_broken(name, fault))
-            continue
-        try:
-            yield from _explain()
-        except SqlFault as fault:
-            yield _DEALLOCATE
-            broken.append(_broken(name, fault))
-        else:
-            yield _DEALLOCATE
-    return tuple(broken)
+    kinds: dict[str, list[str]] = {"index": [], "constraint": []}
+    for kind, name in rows:
+        kinds[kind].append(name)
+    return tuple(kinds["index"]), tuple(kinds["constraint"])
 
 
-_DEALLOCATE = "DEALLOCATE migration_gate_proof"
-
-
-def _explain() -> Generator[str, Rows, None]:
-    parameters = yield (
-        "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'migration_gate_proof'"
-    )
-    nulls = ", ".join(["NULL"] * parameters[0][0])
-    yield f"EXPLAIN EXECUTE migration_gate_proof{f'({nulls})' if nulls else ''}"
-
-
-def _broken(name: str, fault: SqlFault) -> BrokenStatement:
-    """Only classes 42 (unknown object, no privilege) and 3F (no such schema) speak of the statement."""
-    if fault.sqlstate[:2] not in {"42", "3F"}:
-        raise fault
-    return BrokenStatement(name, fault.sqlstate, fault.message)
+def _elsewhere(table: VersionTable, schemas: Sequence[str]) -> Generator[str, Rows, dict[str, tuple[str, ...]]]:
+    found = {}
+    for schema in schemas:
+        rows = yield f"SELECT version_num::text FROM {VersionTable(table.name, schema).qualified}"
+        found[schema] = tuple(sorted(row[0] for row in rows))
+    return found

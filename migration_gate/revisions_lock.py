@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tomllib
+import uuid
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +23,7 @@ from alembic.util import CommandError
 
 from migration_gate.errors import RevisionsLockError
 from migration_gate.expected import LOCK_FORMAT, LOCK_NAME, REWRITE, Expected, Revision, read_lock
+from migration_gate.phases import declared
 
 # alembic_version.version_num is VARCHAR(32): a longer id fails at the very end of its upgrade.
 LONGEST_REVISION_ID = 32
@@ -30,6 +34,10 @@ _HEADER = f"""\
 # later migration the earlier one as its down_revision (or run `alembic merge heads`), then: migration-gate lock
 format = {LOCK_FORMAT}
 """
+# A comment is one only outside a string. Python's own tokenizer is a hundred times slower.
+_STRING_OR_COMMENT = re.compile(
+    r"""(\"{3}|'{3})(?:\\.|.)*?\1|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*""", re.DOTALL
+)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -39,12 +47,14 @@ def lock_path(config: Config) -> Path:
 
 
 def checksum(source: str) -> str:
-    """Checksum of a migration's source, blind to line endings and trailing blanks.
+    """Checksum of a migration's source, blind to line endings, blanks at a line's end, empty lines and comments.
 
-    A checksum that a checkout on another system changes teaches people to switch checksums off.
+    A checksum that a checkout on another system, or a corrected comment, changes teaches people to switch checksums
+    off. The text is compared and not the parsed code, since what Python makes of a text differs between its versions.
     """
-    lines = (line.rstrip() for line in source.splitlines())
-    return "sha256:" + hashlib.sha256("\n".join(lines).strip("\n").encode()).hexdigest()
+    text = _STRING_OR_COMMENT.sub(lambda match: "" if match[0][0] == "#" else match[0], "\n".join(source.splitlines()))
+    lines = (line.rstrip() for line in text.split("\n"))
+    return "code-sha256:" + hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()
 
 
 def expected_from_scripts(config: Config) -> Expected:
@@ -76,33 +86,58 @@ def expected_from_scripts(config: Config) -> Expected:
                 solution=f"shorten the id in {script.path}",
             )
         path = Path(script.path)
+        says = declared(script.module)
         revisions[script.revision] = Revision(
             id=script.revision,
             parents=tuple(sorted(script._all_down_revisions)),
             file=path.name,
             checksum=checksum(path.read_text(encoding="utf-8")),
+            labels=tuple(sorted(script._orig_branch_labels)),
+            phase=says.phase,
+            minimum_code=says.minimum_code,
+            rerunnable=says.rerunnable,
         )
-    return Expected(heads=heads, revisions=MappingProxyType(revisions))
+    return Expected(
+        heads=heads, revisions=MappingProxyType(revisions), project=project_of(Path(scripts.dir) / LOCK_NAME)
+    )
+
+
+def project_of(path: Path) -> str | None:
+    """The project's name as the lock says it, whatever became of the revisions below; None where it says none."""
+    try:
+        head = tomllib.loads(path.read_text(encoding="utf-8").partition("\n[")[0])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
+    name = head.get("project")
+    return name if isinstance(name, str) and head.get("format") == LOCK_FORMAT else None
 
 
 def render(expected: Expected) -> str:
     """The text of revisions.lock. New revisions come last, so that two branches meet in the same lines."""
-    parts = [_HEADER, f"heads = {json.dumps(list(expected.heads))}\n"]
+    project = f"project = {json.dumps(expected.project)}\n" if expected.project else ""
+    parts = [_HEADER, project, f"heads = {json.dumps(list(expected.heads))}\n"]
     for revision in expected.revisions.values():
         key = revision.id if _BARE_KEY.fullmatch(revision.id) else json.dumps(revision.id)
+        labels = f"labels = {json.dumps(list(revision.labels))}\n" if revision.labels else ""
         parts.append(
             f"\n[revision.{key}]\n"
             f"parents = {json.dumps(list(revision.parents))}\n"
             f"file = {json.dumps(revision.file)}\n"
-            f"checksum = {json.dumps(revision.checksum)}\n"
+            f"checksum = {json.dumps(revision.checksum)}\n{labels}"
         )
     return "".join(parts)
 
 
 def write(config: Config) -> Path:
-    """Write the lock anew from the migration files and tell where it is."""
+    """Write the lock anew from the migration files and tell where it is.
+
+    The first one gives the project a name, by which a database knows whose ledger it keeps.
+    """
     path = lock_path(config)
-    path.write_text(render(expected_from_scripts(config)), encoding="utf-8")
+    expected = expected_from_scripts(config)
+    if expected.project is None:
+        expected = replace(expected, project=uuid.uuid4().hex)
+    path.write_text(render(expected), encoding="utf-8")
     return path
 
 

@@ -7,55 +7,43 @@ ledger supplies the edges that this code cannot know, those of revisions written
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 
 from migration_gate.expected import Expected, lineage
-from migration_gate.observe import BrokenStatement, Observed
+from migration_gate.observed import Applied, BrokenStatement, Observed, Override
+from migration_gate.sql_text import without_values
+from migration_gate.states import ORDER, RULES, State
 
+# No such privilege: the statement fits the schema, and the role may not run it.
+_INSUFFICIENT_PRIVILEGE = "42501"
 
-class State(StrEnum):
-    """The stable codes. They name problem types, log fields, metric labels and runbooks."""
+# Before the last of several names with dots between; a quoted one may hold dots of its own.
+_LAST_NAME = re.compile(r'\.(?=(?:"(?:[^"]|"")*"|[^".]+)$)')
 
-    NEVER_MIGRATED = "never_migrated"
-    UNVERSIONED = "unversioned"
-    BEHIND = "behind"
-    CURRENT = "current"
-    AHEAD_COMPATIBLE = "ahead_compatible"
-    DIVERGED = "diverged"
-    STATEMENT_BROKEN = "statement_broken"
-    PRIVILEGES_MISSING = "privileges_missing"
-    UNREACHABLE = "unreachable"
+# How many objects a sentence names before it says how many more there are.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What a state allows: requests that need the schema, and an upgrade of the database."""
+class Finding:
+    """One thing that is so: its code, what was seen, what caused it, and the command that mends it."""
 
-    traffic: bool
-    upgrade: bool
-
-
-# The one table of what may happen in which state. A statement that is known to be broken closes every state.
-POLICY = {
-    State.NEVER_MIGRATED: Policy(traffic=False, upgrade=True),
-    State.UNVERSIONED: Policy(traffic=True, upgrade=False),
-    State.BEHIND: Policy(traffic=False, upgrade=True),
-    State.CURRENT: Policy(traffic=True, upgrade=True),
-    State.AHEAD_COMPATIBLE: Policy(traffic=True, upgrade=False),
-    State.DIVERGED: Policy(traffic=False, upgrade=False),
-    State.STATEMENT_BROKEN: Policy(traffic=False, upgrade=False),
-    State.PRIVILEGES_MISSING: Policy(traffic=False, upgrade=False),
-    State.UNREACHABLE: Policy(traffic=False, upgrade=False),
-}
+    state: State
+    evidence: str
+    cause: str = ""
+    solution: str = ""
 
 
 @dataclass(frozen=True)
 class SchemaStatus:
     """A verdict with its evidence.
 
-    `missing` are the revisions that lead from the database to this code, in order; `unknown` those that the
-    database holds and this code does not know. `cause` and `solution` are sentences for people.
+    `findings` are all that was found, what forbids traffic before what does not; the first gives `state`, `evidence`,
+    `cause` and `solution`. `missing` are the revisions that lead from the database to this code, in order; `unknown`
+    those that the database holds and this code does not know. `rung` tells, while the database cannot be reached, how
+    far the attempt came.
     """
 
     state: State
@@ -65,26 +53,44 @@ class SchemaStatus:
     unknown: tuple[str, ...] = ()
     statements_proven: bool = False
     broken_statements: tuple[BrokenStatement, ...] = ()
+    findings: tuple[Finding, ...] = ()
     evidence: str = ""
     cause: str = ""
     solution: str = ""
+    rung: str | None = None
+    override: Override | None = None
+
+    @property
+    def allows_traffic(self) -> bool:
+        """Whether the findings do; `servable` counts an override as well."""
+        return all(RULES[state].traffic for state in self._states) and not self.broken_statements
 
     @property
     def servable(self) -> bool:
-        return POLICY[self.state].traffic and not self.broken_statements
+        return self.allows_traffic or self.override is not None
 
     @property
     def upgradable(self) -> bool:
-        return POLICY[self.state].upgrade
+        return all(RULES[state].upgrade for state in self._states)
 
     @property
     def warning(self) -> bool:
         """Traffic flows, and somebody should look."""
         return self.servable and self.state is not State.CURRENT
 
+    @property
+    def forbids_upgrade(self) -> Finding | None:
+        """The first finding because of which nothing may be migrated."""
+        return next((finding for finding in self.findings if not RULES[finding.state].upgrade), None)
+
+    @property
+    def _states(self) -> Iterator[State]:
+        yield self.state
+        yield from (finding.state for finding in self.findings)
+
     def as_dict(self) -> dict[str, object]:
         """The verdict as JSON takes it."""
-        return {
+        document: dict[str, object] = {
             "state": self.state.value,
             "servable": self.servable,
             "upgradable": self.upgradable,
@@ -97,62 +103,207 @@ class SchemaStatus:
             "evidence": self.evidence,
             "cause": self.cause,
             "solution": self.solution,
+            "findings": [asdict(finding) for finding in self.findings],
+            "rung": self.rung,
+            "override": None,
         }
+        if self.override is not None:
+            document["override"] = asdict(self.override) | {"until": self.override.until.isoformat()}
+        return document
 
 
 def judge(expected: Expected, observed: Observed) -> SchemaStatus:
     """Compare what the code expects with what the database is. No input or output, no clock."""
-    state = _state(expected, observed)
-    cause, solution = _EXPLANATIONS[state]
+    findings = sorted(_findings(expected, observed), key=lambda each: (RULES[each.state].traffic, _rank(each)))
+    first = findings[0]
     return SchemaStatus(
-        state=state,
+        state=first.state,
         code_heads=expected.heads,
         database_revisions=observed.revisions,
         missing=expected.missing_from(observed.revisions, _parents(expected, observed)),
         unknown=tuple(id_ for id_ in observed.revisions if id_ not in expected.revisions),
         statements_proven=observed.statements_proven,
         broken_statements=observed.broken_statements,
-        evidence=_evidence(state, expected, observed),
-        cause=cause,
-        solution=solution,
+        findings=tuple(finding for finding in findings if finding.state is not State.CURRENT),
+        evidence=first.evidence,
+        cause=first.cause,
+        solution=first.solution,
+        override=observed.override,
     )
 
 
-def unreachable(expected: Expected, evidence: str, solution: str = "") -> SchemaStatus:
+def unreachable(expected: Expected, evidence: str, solution: str = "", rung: str | None = None) -> SchemaStatus:
     """The verdict while no session on the database can be had."""
-    cause, usual_solution = _EXPLANATIONS[State.UNREACHABLE]
-    solution = solution or usual_solution
-    return SchemaStatus(State.UNREACHABLE, expected.heads, evidence=evidence, cause=cause, solution=solution)
+    rule = RULES[State.UNREACHABLE]
+    finding = Finding(State.UNREACHABLE, evidence, rule.cause, solution or rule.solution)
+    return SchemaStatus(
+        State.UNREACHABLE,
+        expected.heads,
+        findings=(finding,),
+        evidence=finding.evidence,
+        cause=finding.cause,
+        solution=finding.solution,
+        rung=rung,
+    )
 
 
-def _state(expected: Expected, observed: Observed) -> State:
-    if observed.has_version_table and not observed.version_table_readable:
-        return State.PRIVILEGES_MISSING
-    placed = _place(expected, observed)
+def _rank(finding: Finding) -> int:
+    return ORDER.index(finding.state)
+
+
+def _finding(state: State, evidence: str, solution: str = "") -> Finding:
+    rule = RULES[state]
+    return Finding(state, evidence, rule.cause, solution or rule.solution)
+
+
+def _findings(expected: Expected, observed: Observed) -> Iterator[Finding]:
+    where = _where(expected, observed)
+    placed = _place(expected, observed, where)
+    yield placed
+    if expected.fault is not None and placed.state is not State.BROKEN_GRAPH:
+        yield _finding(State.BROKEN_GRAPH, f"{where}; {expected.fault}", expected.fault_solution)
+    if expected.competing_heads:
+        yield _finding(State.MULTIPLE_HEADS, f"{where}; nothing orders {_some(expected.competing_heads)}")
+    if placed.state in {State.PRIVILEGES_MISSING, State.WRONG_DATABASE}:
+        return  # nothing more is known of a schema that cannot be read, or is another's
+    yield from _tampered(expected, observed, where)
     # Where no revision is recorded, that is the cause, and the broken statement its evidence.
-    if observed.broken_statements and placed in {State.CURRENT, State.AHEAD_COMPATIBLE}:
-        return State.STATEMENT_BROKEN
-    return placed
+    if observed.broken_statements and placed.state in _PLACES_WHERE_STATEMENTS_SHOULD_RUN:
+        yield _broken(observed, where)
+    # A revision that is not applied yet may be the one that validates a constraint.
+    yield from _incomplete(observed, where, waiting=placed.state is State.BEHIND)
+    if observed.drift:
+        yield _finding(State.DRIFTED, f"{where}; since the last run: {_some(observed.drift)}")
 
 
-def _place(expected: Expected, observed: Observed) -> State:
+_PLACES_WHERE_STATEMENTS_SHOULD_RUN = frozenset({State.CURRENT, State.AHEAD_COMPATIBLE, State.BROKEN_GRAPH})
+
+
+def _place(expected: Expected, observed: Observed, where: str) -> Finding:
+    """Where the database stands on the revision graph, or why that cannot be told."""
+    if other := _of_another(expected, observed):
+        return _finding(State.WRONG_DATABASE, other)
+    if unreadable := _unreadable(observed):
+        return _finding(State.PRIVILEGES_MISSING, unreadable)
+    if expected.fault is not None and observed.revisions:
+        return _finding(State.BROKEN_GRAPH, f"{where}; {expected.fault}", expected.fault_solution)
     if not observed.revisions:
         # An empty version table is somebody's word that nothing was applied (`alembic stamp base`);
         # tables without one may be this application's, made by create_all.
-        unrecorded = observed.has_other_tables and not observed.has_version_table
-        return State.UNVERSIONED if unrecorded else State.NEVER_MIGRATED
-    parents = {**observed.lineage, **expected.parents}
+        if observed.has_other_tables and not observed.has_version_table:
+            return _finding(State.UNVERSIONED, f"{where}; it holds tables all the same")
+        return _finding(State.NEVER_MIGRATED, where)
+    parents = _parents(expected, observed)
     if not parents.keys() >= set(observed.revisions):
-        return State.DIVERGED
+        return _finding(State.DIVERGED, where + _origin(expected, observed))
     code = lineage(expected.heads, parents)
     database = lineage(observed.revisions, parents)
     if code == database:
-        return State.CURRENT
+        return _finding(State.CURRENT, where)
     if database < code:
-        return State.BEHIND
+        return _finding(State.BEHIND, where)
     if code < database:
-        return State.AHEAD_COMPATIBLE
-    return State.DIVERGED
+        return _ahead(database - code, code, observed, where)
+    return _finding(State.DIVERGED, where + _origin(expected, observed))
+
+
+def _ahead(newer: frozenset[str], code: frozenset[str], observed: Observed, where: str) -> Finding:
+    """Ahead: whether this code may go on is what the ledger says of the revisions that it does not know."""
+    for revision in (id_ for id_ in observed.applied if id_ in newer):
+        applied = observed.applied[revision]
+        # A contraction of which nothing is said takes something from all code that does not know it.
+        needed = applied.minimum_code or (revision if applied.phase == "contract" else None)
+        if needed is not None and needed not in code:
+            release = f" of release {applied.release}" if applied.release else ""
+            return _finding(
+                State.AHEAD_INCOMPATIBLE,
+                f"{where}; revision {revision}{release} ({applied.phase or 'unknown phase'}, {_when(applied)})"
+                f" needs code at {needed} or newer",
+                f"deploy a release whose migrations hold {needed}; do not downgrade the database: what was written"
+                " since would be lost",
+            )
+    return _finding(State.AHEAD_COMPATIBLE, where)
+
+
+def _of_another(expected: Expected, observed: Observed) -> str | None:
+    if expected.project and observed.project and expected.project != observed.project:
+        return f"database {observed.database!r} keeps the ledger of project {observed.project!r}, not of this one"
+    if observed.has_version_table:
+        return None
+    for schema, revisions in observed.elsewhere.items():
+        if set(revisions) & expected.revisions.keys():
+            return (
+                f"in database {observed.database!r} this code's revisions are kept in schema {schema!r}, where role"
+                f" {observed.role!r} does not look"
+            )
+    return None
+
+
+def _unreadable(observed: Observed) -> str | None:
+    if observed.has_version_table and not observed.version_table_readable:
+        return f"role {observed.role!r} may not read the version table of database {observed.database!r}"
+    if not observed.has_version_table and observed.unusable_schema is not None:
+        return f"role {observed.role!r} may not use schema {observed.unusable_schema!r} of {observed.database!r}"
+    return None
+
+
+def _origin(expected: Expected, observed: Observed) -> str:
+    """Who brought the revisions that this code does not know."""
+    told = [
+        f"{id_} was applied by {observed.applied[id_].applied_by}, {_when(observed.applied[id_])}"
+        for id_ in observed.revisions
+        if id_ not in expected.revisions and id_ in observed.applied
+    ]
+    return f"; {'; '.join(told)}" if told else ""
+
+
+def _tampered(expected: Expected, observed: Observed, where: str) -> Iterator[Finding]:
+    held = lineage(observed.revisions, _parents(expected, observed))
+    edited = [
+        f"{revision.file} (revision {id_}, applied {_when(observed.applied[id_])})"
+        for id_, revision in expected.revisions.items()
+        if id_ in held and id_ in observed.applied and _differ(revision.checksum, observed.applied[id_].checksum)
+    ]
+    if edited:
+        yield _finding(State.TAMPERED, f"{where}; {_some(edited)} is not what was applied")
+
+
+def _differ(code: str, ledger: str | None) -> bool:
+    """Checksums of another kind, of an older gate, say nothing."""
+    return ledger is not None and ledger.partition(":")[0] == code.partition(":")[0] and ledger != code
+
+
+def _incomplete(observed: Observed, where: str, *, waiting: bool) -> Iterator[Finding]:
+    if observed.unfinished:
+        revision = observed.unfinished[-1].revision
+        last = [step for step in observed.unfinished if step.revision == revision][-1]
+        how = "failed" if last.error else "ended" if last.ended else "did not end"
+        yield _finding(
+            State.INCOMPLETE,
+            f"{where}; revision {revision} stopped halfway: its statement {last.number} began {last.began_at[:19]}"
+            f" and {how} ({without_values(last.statement)})",
+        )
+    elif observed.invalid_indexes:
+        name = observed.invalid_indexes[0]
+        yield _finding(
+            State.INCOMPLETE,
+            f"{where}; invalid: index {_some(observed.invalid_indexes)}, which no query uses and every write pays for",
+            f"REINDEX INDEX CONCURRENTLY {name}, or DROP INDEX CONCURRENTLY {name} where nobody needs it",
+        )
+    elif observed.unvalidated_constraints and not waiting:
+        table, name = _LAST_NAME.split(observed.unvalidated_constraints[0])[:2]
+        yield _finding(
+            State.INCOMPLETE,
+            f"{where}; not validated: constraint {_some(observed.unvalidated_constraints)}, which older rows may"
+            " violate",
+            f"a revision that runs: ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+        )
+
+
+def _broken(observed: Observed, where: str) -> Finding:
+    if all(each.sqlstate == _INSUFFICIENT_PRIVILEGE for each in observed.broken_statements):
+        return _finding(State.PRIVILEGES_MISSING, f"role {observed.role!r}: {where}")
+    return _finding(State.STATEMENT_BROKEN, where)
 
 
 def _parents(expected: Expected, observed: Observed) -> dict[str, tuple[str, ...]]:
@@ -160,66 +311,21 @@ def _parents(expected: Expected, observed: Observed) -> dict[str, tuple[str, ...
     return {**observed.lineage, **expected.parents}
 
 
-def _evidence(state: State, expected: Expected, observed: Observed) -> str:
+def _where(expected: Expected, observed: Observed) -> str:
     database = ", ".join(observed.revisions) or "no revision"
     code = ", ".join(expected.heads) or "no revision"
     where = f"database {observed.database!r} is at {database}, the code's head is {code}"
-    if observed.broken_statements and (POLICY[state].traffic or state is State.STATEMENT_BROKEN):
-        first = observed.broken_statements[0]
-        others = len(observed.broken_statements) - 1
-        more = f" (and {others} more)" if others else ""
+    if observed.broken_statements:
+        first, *others = observed.broken_statements
+        more = f" (and {len(others)} more)" if others else ""
         where += f"; statement {first.name}: {first.message} (SQLSTATE {first.sqlstate}){more}"
-    if state is State.PRIVILEGES_MISSING:
-        return f"role {observed.role!r} may not read the version table of database {observed.database!r}"
-    if state is State.UNVERSIONED:
-        return f"{where}; it holds tables all the same"
     return where
 
 
-_EXPLANATIONS = {
-    State.NEVER_MIGRATED: (
-        "The migrations were never applied to this database.",
-        "alembic upgrade head",
-    ),
-    State.UNVERSIONED: (
-        "The database holds tables and no record of any migration.",
-        (
-            "if the tables are this application's, record where they stand: alembic stamp REVISION;"
-            " if they are another's: alembic stamp base; then: alembic upgrade head"
-        ),
-    ),
-    State.BEHIND: (
-        "This code was deployed without applying its migrations.",
-        "alembic upgrade head",
-    ),
-    State.CURRENT: ("", ""),
-    State.AHEAD_COMPATIBLE: (
-        "A newer release has migrated this database; every statement of this code still runs on it.",
-        "nothing to run; deploy the newer release when it is ready",
-    ),
-    State.DIVERGED: (
-        (
-            "The database holds a revision that neither this code nor the ledger can place: it was migrated"
-            " from another branch, or it belongs to something else."
-        ),
-        "check DATABASE_URL, then deploy code that contains this revision; nothing was touched",
-    ),
-    State.STATEMENT_BROKEN: (
-        (
-            "The recorded revision says that the schema is there, and a statement of this code cannot run on"
-            " it: something was stamped but not run, changed by hand, or not granted."
-        ),
-        "repair the table or the grant that the statement's error names; traffic then flows by itself",
-    ),
-    State.PRIVILEGES_MISSING: (
-        "The application's role was not granted what the migrator's role owns.",
-        (
-            "as the migrator, to the application's role: GRANT SELECT on the version table and the tables beside it,"
-            " and what its statements need on its own tables (SELECT, INSERT, UPDATE, DELETE)"
-        ),
-    ),
-    State.UNREACHABLE: (
-        "No session on the database could be had.",
-        "check that PostgreSQL runs and that DATABASE_URL names it",
-    ),
-}
+def _when(applied: Applied) -> str:
+    return applied.applied_at[:19] or "at an unknown time"
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,12 +1,15 @@
-"""The tables that speak of the schema: Alembic's version table, and the ledger's two beside it."""
+"""The tables that speak of the schema: Alembic's version table, and the ledger's beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+IDENTITY_TABLE = "migration_gate_ledger"
 REVISION_TABLE = "migration_gate_revision"
 RUN_TABLE = "migration_gate_run"
-LEDGER_TABLES = frozenset({REVISION_TABLE, RUN_TABLE})
+STEP_TABLE = "migration_gate_step"
+OVERRIDE_TABLE = "migration_gate_override"
+LEDGER_TABLES = frozenset({IDENTITY_TABLE, REVISION_TABLE, RUN_TABLE, STEP_TABLE, OVERRIDE_TABLE})
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,7 @@ class VersionTable:
 
 def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

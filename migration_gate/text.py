@@ -1,17 +1,31 @@
 """The verdict for people."""
 
-from migration_gate.status import SchemaStatus
+from migration_gate.status import Finding, SchemaStatus
 
 
 def as_text(status: SchemaStatus) -> str:
-    """A few lines: the verdict, what was seen, what caused it, what mends it."""
+    """A few lines: the verdict, what was seen, what caused it, what mends it; and what else was found."""
     lines = [f"{status.state}: {'traffic may flow' if status.servable else 'no traffic'}", f"  {status.evidence}"]
+    if status.override is not None:
+        told = f"{status.override.by}, until {status.override.until:%Y-%m-%d %H:%M %Z}: {status.override.reason}"
+        lines.append(f"  let through on the word of {told}")
     if status.servable and not status.statements_proven:
         lines.append("  judged by the revisions alone: no statement of the application was tried, nor its role")
     if status.missing:
         lines.append(f"  not applied: {', '.join(status.missing)}")
-    if status.cause:
-        lines.append(f"  Caused by: {status.cause}")
-    if status.solution:
-        lines.append(f"  Solution:  {status.solution}")
+    lines += _mending(status.cause, status.solution)
+    for finding in status.findings:
+        if finding.state is not status.state:
+            lines += _also(finding, status.evidence)
     return "\n".join(lines)
+
+
+def _also(finding: Finding, told: str) -> list[str]:
+    # The place on the graph, with which each evidence begins, has been told.
+    evidence = finding.evidence.removeprefix(told).removeprefix("; ")
+    return ["", f"also {finding.state}:", f"  {evidence}", *_mending(finding.cause, finding.solution)]
+
+
+def _mending(cause: str, solution: str) -> list[str]:
+    lines = [f"  Caused by: {cause}"] if cause else []
+    return [*lines, f"  Solution:  {solution}"] if solution else lines

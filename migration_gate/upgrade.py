@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from alembic import command
@@ -17,15 +18,24 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, database_status, version_table_of
-from migration_gate.errors import MigrationGateError
+from migration_gate.connection import observe
+from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, STATEMENTS_ATTRIBUTE
+from migration_gate.errors import MigrationGateError, RevisionsLockError
 from migration_gate.expected import Expected
+from migration_gate.observed import Observed
+from migration_gate.proof import Statements, broken_statements
+from migration_gate.revision_texts import graph_in_texts
 from migration_gate.revisions_lock import expected_from_scripts
-from migration_gate.status import SchemaStatus, State
+from migration_gate.states import State
+from migration_gate.status import SchemaStatus, judge
+from migration_gate.tables import VersionTable
 
 
 def schema_status(config: Config, *, wait: bool = False) -> SchemaStatus:
     """The verdict on the database that env.py names. Writes nothing and takes no lock.
+
+    Where the revisions would allow traffic, the application's statements are tried, as its role where it has one of
+    its own.
 
     Parameters
     ----------
@@ -34,20 +44,31 @@ def schema_status(config: Config, *, wait: bool = False) -> SchemaStatus:
     Raises
     ------
     DatabaseUnreachable: no session could be had.
-    RevisionsLockError: the migration files do not form a graph.
     """
-    expected = expected_from_scripts(config)
-    found: list[SchemaStatus] = []
+    scripts = ScriptDirectory.from_config(config)
+    in_texts = graph_in_texts(scripts)
+    expected = in_texts or _expected(config)
+    found: list[Observed] = []
 
     def ask(_: Any, migration: MigrationContext) -> list[Any]:
-        found.append(_status(migration, expected))
+        found.append(_observed(migration, expected, config.attributes.get(STATEMENTS_ATTRIBUTE)))
         return []
 
-    scripts = ScriptDirectory.from_config(config)
     asking = EnvironmentContext(config, scripts, fn=ask, dont_mutate=True)
     with own_errors(), _database_deadline(config, None if wait else 0.0), asking:
         scripts.run_env()
-    return found[0]
+    status = judge(expected, found[0])
+    if in_texts is None or status.state is State.CURRENT:
+        return status
+    # What is told of a difference follows the order in which Alembic would apply, and the files as Alembic runs them.
+    return judge(_expected(config), found[0])
+
+
+def _expected(config: Config) -> Expected:
+    try:
+        return expected_from_scripts(config)
+    except RevisionsLockError as error:
+        return Expected.broken(error.message, error.solution)
 
 
 def upgrade(config: Config) -> SchemaStatus:
@@ -86,7 +107,13 @@ def own_errors() -> Iterator[None]:
         raise
 
 
-def _status(migration: MigrationContext, expected: Expected) -> SchemaStatus:
+def _observed(migration: MigrationContext, expected: Expected, statements: Statements | None) -> Observed:
     connection = migration.connection
     assert connection is not None  # noqa: S101  an online context always has one
-    return database_status(connection, version_table_of(migration), expected)
+    observed = observe(connection, VersionTable(migration.version_table, migration.version_table_schema))
+    connection.rollback()
+    if statements is None or not statements.sql or not judge(expected, observed).allows_traffic:
+        return observed
+    own = connection.engine.url.render_as_string(hide_password=False)
+    broken = broken_statements(Statements(statements.address or own, statements.sql))
+    return observed if broken is None else replace(observed, statements_proven=True, broken_statements=broken)

@@ -9,16 +9,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from migration_gate.errors import DatabaseUnreachable
 from migration_gate.expected import Expected
-from migration_gate.observe import LastRun, Observed, Running
+from migration_gate.observed import LastRun, Observed, Override, Running
 from migration_gate.status import SchemaStatus, judge, unreachable
 
 logger = logging.getLogger(__name__)
 
+NOT_CHECKED = "not checked yet"
 _CHECK_FAILED = "the check itself failed"
 
 
@@ -37,23 +38,32 @@ class Verdict:
     `status` is the last judgement. `fault` tells why the database cannot be asked at this moment, and
     is None when the judgement is fresh: it stays what it was while the database is away, servable or not.
     `checked_at` is on the clock of `time.monotonic`, in seconds, and None before the first answer. `running` is the
-    migrator at work now, and `since` when the state was first seen.
+    migrator at work now, `since` when the state was first seen, and `stale_since` when the database was last found
+    away, None while it answers. `observed` is the last answer, however old. `servable` is decided once, here, and not
+    by each request.
     """
 
     status: SchemaStatus
-    fault: str | None = "not checked yet"
+    fault: str | None = NOT_CHECKED
     checked_at: float | None = None
     last_run: LastRun | None = None
     running: Running | None = None
     since: datetime = field(default_factory=_now)
+    stale_since: datetime | None = None
+    observed: Observed | None = None
+    servable: bool = field(init=False)
 
-    @property
-    def servable(self) -> bool:
-        return self.status.servable
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "servable", self.status.servable)
 
     @property
     def reachable(self) -> bool:
         return self.fault is None
+
+    @property
+    def override(self) -> Override | None:
+        """On whose word traffic flows whatever the state, and until when."""
+        return self.status.override
 
 
 class Watcher:
@@ -70,17 +80,18 @@ class Watcher:
     def __init__(
         self, expected: Expected, probe: Probe, *, interval_s: float = 1.0, hurried_interval_s: float = 0.25
     ) -> None:
-        self.verdict = Verdict(unreachable(expected, "not checked yet"))
+        self.verdict = Verdict(unreachable(expected, NOT_CHECKED))
         self._expected = expected
         self._probe = probe
         self._interval_s = interval_s
         self._hurried_interval_s = hurried_interval_s
+        self._checking = False
         self._checked = asyncio.Event()
         self._asked = asyncio.Event()
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
-        """Call `listener` with each judgement that differs from the one before."""
+        """Call `listener` with each judgement that differs from the one before, so whenever the revision moves."""
         self._listeners.append(listener)
 
     async def first_answer(self) -> Verdict:
@@ -114,29 +125,56 @@ class Watcher:
         self._asked.set()
 
     async def check(self) -> Verdict:
-        """Ask once, now."""
+        """Ask once, now. Who asks while somebody else does gets that answer: there is one session to ask on."""
+        if self._checking:
+            return await self.next_check()
+        self._checking = True
+        try:
+            before, now = self.verdict, await self._ask()
+            self.verdict = now
+            self._tell(before, now)
+        finally:
+            self._checking = False
+            done, self._checked = self._checked, asyncio.Event()
+            done.set()
+        return self.verdict
+
+    async def _ask(self) -> Verdict:
         before = self.verdict
         try:
             observed = await self._probe()
             status = judge(self._expected, observed)
             since = before.since if before.status.state is status.state else _now()
-            now = Verdict(status, None, time.monotonic(), observed.last_run, observed.running, since)
+            return Verdict(
+                status, None, time.monotonic(), observed.last_run, observed.running, since, observed=observed
+            )
         except DatabaseUnreachable as fault:
-            now = self._without_answer(before, fault.message, fault.solution)
+            return self._without_answer(before, fault.message, fault)
         except Exception as error:
             # Whatever it is, a watcher that is gone would leave its last verdict standing for ever.
             if before.fault is None or not before.fault.startswith(_CHECK_FAILED):
                 logger.exception("schema check failed in a way that was not foreseen")
-            now = self._without_answer(before, f"{_CHECK_FAILED} ({type(error).__name__})")
-        self.verdict = now
-        self._tell(before, now)
-        done, self._checked = self._checked, asyncio.Event()
-        done.set()
-        return self.verdict
+            return self._without_answer(before, f"{_CHECK_FAILED} ({type(error).__name__})")
 
-    def _without_answer(self, before: Verdict, fault: str, solution: str = "") -> Verdict:
-        status = unreachable(self._expected, fault, solution) if before.checked_at is None else before.status
-        return Verdict(status, fault, before.checked_at, before.last_run, since=before.since)
+    def _without_answer(self, before: Verdict, fault: str, cause: DatabaseUnreachable | None = None) -> Verdict:
+        status = before.status
+        if before.checked_at is None:
+            status = unreachable(
+                self._expected, fault, cause.solution if cause else "", cause.rung.value if cause else None
+            )
+        elif status.override is not None and status.override.until <= _now():
+            # Nobody can say that it was prolonged.
+            status = replace(status, override=None)
+        stale_since = before.stale_since or _now()
+        return Verdict(
+            status,
+            fault,
+            before.checked_at,
+            before.last_run,
+            since=before.since,
+            stale_since=stale_since,
+            observed=before.observed,
+        )
 
     def _tell(self, before: Verdict, now: Verdict) -> None:
         if before.fault != now.fault:
@@ -144,12 +182,36 @@ class Watcher:
                 logger.warning("schema check failed: %s", now.fault, extra={"servable": now.servable})
             elif before.checked_at is not None:
                 logger.info("schema check answers again")
+        if before.override != now.override:
+            _tell_of_override(before.override, now.override, now.status)
         if before.status == now.status:
             return
         level = logging.INFO if now.servable and not now.status.warning else logging.WARNING
         logger.log(level, "schema is %s: %s", now.status.state, now.status.evidence, extra=_fields(now.status))
         for listener in self._listeners:
-            listener(now.status)
+            try:
+                listener(now.status)
+            except Exception:
+                logger.exception("a listener failed to take in that the schema is %s", now.status.state)
+
+
+def _tell_of_override(before: Override | None, now: Override | None, status: SchemaStatus) -> None:
+    if now is not None:
+        logger.error(
+            "THE SCHEMA GATE IS OVERRIDDEN by %s until %s: %s. Traffic flows whatever the schema is (now: %s)",
+            now.by,
+            now.until.isoformat(timespec="seconds"),
+            now.reason,
+            status.state,
+            extra={"code": "override", "override_by": now.by, "override_until": now.until.isoformat()},
+        )
+    elif before is not None:
+        logger.warning(
+            "the override of the schema gate has ended: it was granted by %s. The schema is %s",
+            before.by,
+            status.state,
+            extra={"code": "override_ended", "servable": status.servable},
+        )
 
 
 def _fields(status: SchemaStatus) -> dict[str, object]:

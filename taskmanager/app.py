@@ -12,10 +12,12 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from migration_gate.expected import LOCK_NAME, read_lock
+from migration_gate.errors import RevisionsLockError
+from migration_gate.expected import LOCK_NAME, Expected, read_lock
 from migration_gate.gate import SchemaGate
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.start import Progress, StartupMigration
+from migration_gate.states import State
 from migration_gate.watch import Watcher
 from taskmanager import __version__, problems, schema_faults
 from taskmanager.access.cors import CrossOrigin
@@ -47,7 +49,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises
     ------
     SettingsError: the settings cannot be used, name no database, or are not safe enough to serve with.
-    RevisionsLockError: the code does not know which schema it needs.
     """
     settings = settings or load_settings()
     refusals = [NO_DATABASE] if settings.database_url is None else []
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     probe = AsyncpgProbe(settings.database_url, statements=STATEMENTS)
-    watcher = Watcher(read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME), probe)
+    watcher = Watcher(_expected(), probe)
     requests = metrics.RequestMetrics()
     app.state.settings = settings
     app.state.probe = probe
@@ -112,6 +113,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.front_door = app.middleware_stack = front_door
     return app
+
+
+def _expected() -> Expected:
+    """What the code needs of the schema. Where that is damaged, the statements alone must tell whether it fits."""
+    try:
+        return read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+    except RevisionsLockError as error:
+        logger.error("%s", error.message, extra={"code": State.BROKEN_GRAPH.value, "solution": error.solution})
+        return Expected.broken(error.message, error.solution)
 
 
 @asynccontextmanager

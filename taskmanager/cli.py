@@ -175,17 +175,16 @@ def _exit_at_end_of_input() -> None:
 
 
 def _status(options: argparse.Namespace, settings: Settings) -> int:
-    from migration_gate.errors import MigrationGateError
-    from migration_gate.expected import LOCK_NAME, read_lock
+    from migration_gate.errors import RevisionsLockError
+    from migration_gate.expected import LOCK_NAME, Expected, read_lock
     from migration_gate.text import as_text
 
     if settings.database_url is None:
         raise SettingsError(NO_DATABASE)
     try:
         expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
-    except MigrationGateError as error:
-        print(f"taskmanager: {error}", file=sys.stderr)
-        return error.exit_code
+    except RevisionsLockError as error:
+        expected = Expected.broken(error.message, error.solution)
     status = asyncio.run(_ask(settings.database_url, expected))
     print(json.dumps(status.as_dict(), indent=2) if options.json else as_text(status))
     return 0 if status.servable else NOT_SERVABLE
@@ -202,7 +201,7 @@ async def _ask(url: str, expected: Expected) -> SchemaStatus:
     try:
         return judge(expected, await probe())
     except DatabaseUnreachable as fault:
-        return unreachable(expected, fault.message, fault.solution)
+        return unreachable(expected, fault.message, fault.solution, fault.rung.value)
     finally:
         await probe.close()
 

@@ -11,9 +11,9 @@ import logging
 import asyncpg
 from fastapi import FastAPI, Request, Response
 
-from migration_gate.gate import RETRY_AFTER_S, TITLES, Mode
+from migration_gate.gate import RETRY_AFTER_S, Mode
 from migration_gate.postgres.faults import primary_message
-from migration_gate.status import State
+from migration_gate.states import RULES, State
 from taskmanager.problems import answer
 
 logger = logging.getLogger(__name__)
@@ -37,5 +37,5 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
         raise error
     code = State.STATEMENT_BROKEN
     logger.warning("a statement met another schema: %s", primary_message(error), extra={"code": code.value})
-    detail = f"{TITLES[code]}: the schema has just changed. The gate is looking again; so try again."
+    detail = f"{RULES[code].title}: the schema has just changed. The gate is looking again; so try again."
     return answer(request, 503, code.value, detail, {"Retry-After": str(RETRY_AFTER_S)})

@@ -5,53 +5,120 @@ The words hold no part of the address beyond what the operator needs, and never 
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
+from dataclasses import dataclass
 
-from migration_gate.errors import DatabaseUnreachable
+from migration_gate.errors import DatabaseUnreachable, Rung
+from migration_gate.postgres.startup import refusal_code
 
-# SQLSTATE: sentence, whether the same attempt may succeed by itself, what to do.
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a refusal: whether the same attempt may succeed by itself, how far it came, what to do."""
+
+    sentence: str
+    transient: bool
+    rung: Rung
+    solution: str
+
+
 _BY_SQLSTATE = {
-    "28P01": ("PostgreSQL refused the password", False, "correct the password in the database's address"),
-    "28000": ("PostgreSQL refused the login", False, "check the role's name and pg_hba.conf"),
-    "3D000": ("the database does not exist on this server", False, "create it, or correct its name in the address"),
-    "42501": ("the role may not connect", False, "GRANT CONNECT on the database to the role"),
-    "42704": ("PostgreSQL does not know a parameter of the address", False, "correct what follows ? in the address"),
-    "53300": ("PostgreSQL has no free connection", True, "close idle sessions or raise max_connections"),
-    "55P03": ("a table is locked by another session", True, "wait; a migration may be at work"),
-    "57014": ("PostgreSQL cancelled the statement after its timeout", True, "look for long locks: pg_stat_activity"),
-    "57P01": ("PostgreSQL ended the session", True, "wait for the server to be back"),
-    "57P02": ("PostgreSQL crashed and restarts", True, "wait for the server to be back"),
-    "57P03": ("PostgreSQL is starting up or shutting down", True, "wait for the server to be ready"),
+    "28P01": _Known(
+        "PostgreSQL refused the password", False, Rung.LOGIN, "correct the password in the database's address"
+    ),
+    "28000": _Known("PostgreSQL refused the login", False, Rung.LOGIN, "check the role's name and pg_hba.conf"),
+    "3D000": _Known(
+        "the database does not exist on this server",
+        False,
+        Rung.DATABASE,
+        "create it, or correct its name in the address",
+    ),
+    "42501": _Known("the role may not connect", False, Rung.DATABASE, "GRANT CONNECT on the database to the role"),
+    "42704": _Known(
+        "PostgreSQL does not know a parameter of the address",
+        False,
+        Rung.DATABASE,
+        "correct what follows ? in the address",
+    ),
+    "53300": _Known(
+        "PostgreSQL has no free connection", True, Rung.LOGIN, "close idle sessions or raise max_connections"
+    ),
+    "55P03": _Known("a table is locked by another session", True, Rung.SESSION, "wait; a migration may be at work"),
+    "57014": _Known(
+        "PostgreSQL cancelled the statement after its timeout",
+        True,
+        Rung.SESSION,
+        "look for long locks: pg_stat_activity",
+    ),
+    "57P01": _Known("PostgreSQL ended the session", True, Rung.SESSION, "wait for the server to be back"),
+    "57P02": _Known("PostgreSQL crashed and restarts", True, Rung.STARTING_UP, "wait for the server to be back"),
+    "57P03": _Known(
+        "PostgreSQL is starting up or shutting down", True, Rung.STARTING_UP, "wait for the server to be ready"
+    ),
 }
 
 
 def describe(error: BaseException) -> DatabaseUnreachable:
     """The fault as a `DatabaseUnreachable`, its cause named as far as the exception tells it."""
     sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate in _BY_SQLSTATE:
-        sentence, transient, solution = _BY_SQLSTATE[sqlstate]
-        return DatabaseUnreachable(f"{sentence} (SQLSTATE {sqlstate})", transient=transient, solution=solution)
     if sqlstate:
-        return DatabaseUnreachable(f"PostgreSQL answered SQLSTATE {sqlstate}", transient=True)
+        return _of_code(sqlstate)
     if isinstance(error, socket.gaierror):
+        return _transient("the server's name could not be resolved", Rung.DNS, "check the host in the address")
+    if isinstance(error, ssl.SSLError):
         return DatabaseUnreachable(
-            "the server's name could not be resolved", transient=True, solution="check the host in the address"
+            "no encrypted connection could be made", transient=False, rung=Rung.TLS, solution=_CHECK_TLS
         )
     if isinstance(error, TimeoutError):
-        return DatabaseUnreachable("PostgreSQL did not answer in time", transient=True)
+        return _transient("PostgreSQL did not answer in time", Rung.TCP, "check that the host and port lead to it")
     if isinstance(error, ConnectionRefusedError):
-        return DatabaseUnreachable(
-            "nothing listens at the server's address and port", transient=True, solution="start PostgreSQL"
-        )
-    return DatabaseUnreachable(f"the session failed ({type(error).__name__})", transient=True)
+        return _transient("nothing listens at the server's address and port", Rung.TCP, "start PostgreSQL")
+    return _transient(f"the session failed ({type(error).__name__})", Rung.SESSION, "")
 
 
-# libpq gives a failed connection no SQLSTATE, only the server's text after "FATAL:".
-_TRANSIENT_FATAL = ("starting up", "shutting down", "too many clients", "remaining connection slots", "recovery")
+_CHECK_TLS = "check sslmode and the certificates in the address, and whether the server offers TLS"
 
 
-def describe_connect(error: BaseException) -> DatabaseUnreachable:
-    """The fault of a connection that libpq could not make, named by the last cause in its text."""
+def _of_code(sqlstate: str) -> DatabaseUnreachable:
+    known = _BY_SQLSTATE.get(sqlstate)
+    if known is None:
+        return _transient(f"PostgreSQL answered SQLSTATE {sqlstate}", Rung.SESSION, "")
+    return DatabaseUnreachable(
+        f"{known.sentence} (SQLSTATE {sqlstate})", transient=known.transient, rung=known.rung, solution=known.solution
+    )
+
+
+def _transient(sentence: str, rung: Rung, solution: str) -> DatabaseUnreachable:
+    return DatabaseUnreachable(sentence, transient=True, rung=rung, solution=solution)
+
+
+# libpq gives a failed connection no SQLSTATE, only words: its own in English, the server's in the server's language.
+_BY_WORDS = (
+    (
+        r"starting up|shutting down|not yet accepting|recovery",
+        Rung.STARTING_UP,
+        True,
+        "wait for the server to be ready",
+    ),
+    (r"too many clients|connection slots", Rung.LOGIN, True, "close idle sessions or raise max_connections"),
+    (r"could not translate host|Name or service|name resolution", Rung.DNS, True, "check the host in the address"),
+    (r"\bSSL\b|certificate", Rung.TLS, False, _CHECK_TLS),
+    (r"pg_hba|password|authentication|role .* does not exist|not permitted to log in", Rung.LOGIN, False, ""),
+    (r"database .* does not exist|permission denied for database|CONNECT privilege", Rung.DATABASE, False, ""),
+)
+_CORRECT = "correct the role, the password or the database's name in the address"
+_CHECK_SERVER = "check that PostgreSQL runs and that the database's address names it"
+
+
+def describe_connect(error: BaseException, *, ask: bool = True) -> DatabaseUnreachable:
+    """The fault of a connection that libpq could not make, named by the last cause in its text.
+
+    Parameters
+    ----------
+    ask: whether a server whose words are not understood may be asked for its code, which can take a second.
+    """
     if getattr(error, "sqlstate", None):
         return describe(error)
     # One line for each address that was tried, with a hint indented below it or a DETAIL line after it.
@@ -59,14 +126,23 @@ def describe_connect(error: BaseException) -> DatabaseUnreachable:
     causes = [line for line in lines if "FATAL:" in line] or lines or [type(error).__name__]
     reason = causes[-1]
     _, fatal, refusal = reason.rpartition("FATAL:")
-    transient = not fatal or any(sign in refusal for sign in _TRANSIENT_FATAL)
-    return DatabaseUnreachable(
-        (refusal if fatal else reason).strip(),
-        transient=transient,
-        solution="check that PostgreSQL runs and that the database's address names it"
-        if transient
-        else "correct the role, the password or the database's name in the address",
-    )
+    words = (refusal if fatal else reason).strip()
+    for pattern, rung, transient, solution in _BY_WORDS:
+        if re.search(pattern, words):
+            return DatabaseUnreachable(words, transient=transient, rung=rung, solution=solution or _CORRECT)
+    if not fatal:
+        return DatabaseUnreachable(words, transient=True, rung=Rung.TCP, solution=_CHECK_SERVER)
+    if ask and (code := _code_of(error)) is not None:
+        return _of_code(code)
+    return DatabaseUnreachable(words, transient=False, rung=Rung.LOGIN, solution=_CORRECT)
+
+
+def _code_of(error: BaseException) -> str | None:
+    attempt = getattr(error, "pgconn", None)
+    if attempt is None or not attempt.host:
+        return None
+    host, port, user, database = (part.decode() for part in (attempt.host, attempt.port, attempt.user, attempt.db))
+    return refusal_code(host.split(",")[-1], int(port.split(",")[-1] or 5432), user, database)
 
 
 NOT_TOLD = "(not told: it may quote a value)"

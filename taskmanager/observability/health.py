@@ -98,6 +98,8 @@ def _schema_check(verdict: Verdict, mode: Mode, progress: Progress | None) -> di
         check["status"] = "warn" if status.servable or mode is Mode.WARN else "fail"
         check["cause"] = status.cause
         check["solution"] = status.solution
+        if status.override is not None:
+            check["override_until"] = status.override.until.isoformat()
         if verdict.last_run is not None:
             check["last_run"] = verdict.last_run.result
     if progress is not None:

@@ -41,6 +41,7 @@ class SchemaCheck(_Document):
     stale: bool | None = Field(None, description="`true` where the database cannot be asked now: the verdict is older")
     cause: str | None = None
     solution: str | None = Field(None, description="What to do, with the command to type")
+    override_until: str | None = Field(None, description="Until when traffic flows whatever the state")
     last_run: str | None = Field(None, description="How the last run of migrations ended")
     migration: str | None = Field(None, description="How far this process's own migration is")
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import psycopg
 
-from migration_gate.observe import Observed, Rows, SqlFault, observation, proof
+from migration_gate.observe import observation
+from migration_gate.observed import Observed
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
+from migration_gate.reading import Rows, SqlFault
+from migration_gate.statement_proof import proof
 from migration_gate.tables import VersionTable
 
 Read = Callable[[str, VersionTable | None, Mapping[str, str]], Awaitable[Observed]]

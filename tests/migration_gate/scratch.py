@@ -84,6 +84,7 @@ from alembic import op
 
 revision = {id!r}
 down_revision = {parents!r}
+{more}
 
 
 def upgrade():
@@ -122,17 +123,30 @@ class Project:
         (self.migrations / "env.py").write_text(dedent(text))
 
     def revision(
-        self, id_: str, parents: str | tuple[str, ...] | None, upgrade: str = "pass", downgrade: str = "pass"
+        self,
+        id_: str,
+        parents: str | tuple[str, ...] | None,
+        upgrade: str = "pass",
+        downgrade: str = "pass",
+        more: str = "",
     ) -> Path:
-        """Write a migration; a body is the text of its function."""
+        """Write a migration; a body is the text of its function, `more` stands before the functions."""
         path = self.migrations / "versions" / f"{id_}.py"
         bodies = {name: indent(dedent(body), "    ") for name, body in (("up", upgrade), ("down", downgrade))}
-        path.write_text(_REVISION.format(id=id_, parents=parents, upgrade=bodies["up"], downgrade=bodies["down"]))
+        text = _REVISION.format(id=id_, parents=parents, more=more, upgrade=bodies["up"], downgrade=bodies["down"])
+        path.write_text(text)
         return path
 
-    def sql(self, id_: str, parents: str | tuple[str, ...] | None, upgrade: str, downgrade: str = "SELECT 1") -> Path:
+    def sql(
+        self,
+        id_: str,
+        parents: str | tuple[str, ...] | None,
+        upgrade: str,
+        downgrade: str = "SELECT 1",
+        more: str = "",
+    ) -> Path:
         """Write a migration of one statement each way."""
-        return self.revision(id_, parents, f"op.execute({upgrade!r})", f"op.execute({downgrade!r})")
+        return self.revision(id_, parents, f"op.execute({upgrade!r})", f"op.execute({downgrade!r})", more)
 
     def write_history(self) -> None:
         """Two tables, and an index that is built outside a transaction."""

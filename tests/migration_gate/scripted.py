@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migration_gate.errors import DatabaseUnreachable
-from migration_gate.observe import Observed
+from migration_gate.observed import Observed
 from migration_gate.watch import Watcher
 from tests.migration_gate.verdict_cases import LINE, database
 

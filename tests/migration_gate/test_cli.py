@@ -111,8 +111,8 @@ def test_upgrade_of_a_current_database_starts_no_run(project: Project, empty_dat
 
 
 def test_upgrade_brings_every_branch_to_its_head(project: Project, empty_database: Database) -> None:
-    project.sql("left", TITLE_INDEX, "SELECT 1")
-    project.sql("right", TITLE_INDEX, "SELECT 1")
+    project.sql("left", TITLE_INDEX, "SELECT 1", more='branch_labels = "books"')
+    project.sql("right", TITLE_INDEX, "SELECT 1", more='branch_labels = "shelves"')
 
     succeed(project.gate("upgrade"))
 

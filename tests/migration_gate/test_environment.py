@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migration_gate.environment import Command
+from migration_gate.tables import LEDGER_TABLES
 from tests.databases import Database
 from tests.migration_gate.scratch import (
     BOOK,
@@ -19,21 +20,19 @@ from tests.migration_gate.scratch import (
     versions,
 )
 
-LEDGER = {"migration_gate_revision", "migration_gate_run"}
-
 
 def test_upgrade_applies_every_revision_and_writes_each_into_the_ledger(
     project: Project, empty_database: Database
 ) -> None:
     succeed(project.alembic("upgrade", "head"))
 
-    assert tables(empty_database) == {"alembic_version", "shelf", "book"} | LEDGER
+    assert tables(empty_database) == {"alembic_version", "shelf", "book"} | LEDGER_TABLES
     assert versions(empty_database) == [TITLE_INDEX]
     assert applied(empty_database) == [(revision, "upgrade") for revision in HISTORY]
     assert runs(empty_database) == [("upgrade", "succeeded")]
     rows = empty_database.execute("SELECT parents, checksum, applied_by FROM migration_gate_revision ORDER BY id")
     assert [row[0] for row in rows] == [[], [SHELF], [BOOK]]
-    assert all(str(row[1]).startswith("sha256:") and str(row[2]).startswith("migration-gate ") for row in rows)
+    assert all(str(row[1]).startswith("code-sha256:") and str(row[2]).startswith("migration-gate ") for row in rows)
     valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'book_title'::regclass"
     assert empty_database.execute(valid) == [(True,)]
 
@@ -58,7 +57,7 @@ def test_downgrade_goes_back_and_is_added_to_the_ledger(project: Project, empty_
     succeed(project.alembic("downgrade", "base"))
 
     assert versions(empty_database) == []
-    assert tables(empty_database) == {"alembic_version"} | LEDGER
+    assert tables(empty_database) == {"alembic_version"} | LEDGER_TABLES
     assert runs(empty_database) == [("upgrade", "succeeded"), ("downgrade", "succeeded"), ("downgrade", "succeeded")]
 
 

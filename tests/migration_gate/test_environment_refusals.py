@@ -26,9 +26,11 @@ def _ahead(project: Project, database: Database) -> None:
 
 def _diverged(project: Project, database: Database) -> None:
     succeed(project.alembic("upgrade", SHELF))
-    path = project.sql("2222", SHELF, "CREATE TABLE loan (id int)")
+    path = project.sql("2222", SHELF, "CREATE TABLE loan (id int)", more='branch_labels = "loans"')
+    other = project.sql("left", TITLE_INDEX, "SELECT 1", more='branch_labels = "books"')
     succeed(project.alembic("upgrade", "2222"))
     path.unlink()
+    other.unlink()
 
 
 def _unknown(project: Project, database: Database) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import MutableMapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from migration_gate.gate import TITLES, Mode, SchemaGate, problem
-from migration_gate.status import State, judge
+from migration_gate.gate import Mode, SchemaGate, problem
+from migration_gate.observed import Override
+from migration_gate.states import State
+from migration_gate.status import judge
 from migration_gate.watch import Watcher
+from tests.migration_gate.scratch import succeed
 from tests.migration_gate.scripted import AHEAD, AWAY, BEHIND, CURRENT, watching
 from tests.migration_gate.verdict_cases import CASES, LINE, Case
+from tests.processes import run
 
 Message = MutableMapping[str, Any]
 
@@ -174,6 +181,104 @@ async def test_the_gate_opens_and_closes_by_itself() -> None:
     assert answers == [503, 503, 200, 200, 503]
 
 
-def test_every_state_has_a_title() -> None:
-    assert set(TITLES) == set(State)
+def test_the_problem_is_named_by_the_state() -> None:
     assert problem(judge(LINE, BEHIND))["code"] == "behind"
+
+
+FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_browser_is_shown_a_page_that_asks_again_by_itself(method: str) -> None:
+    watcher = watching(BEHIND)
+    await watcher.check()
+    gate, _ = _gate(watcher)
+
+    status, headers, body = await _ask(gate, method=method, headers=[(b"accept", FIREFOX.encode())])
+
+    assert status == 503
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["retry-after"] == headers["refresh"] == "5"
+    assert headers["cache-control"] == "no-store"
+    assert headers["vary"] == "Accept, Accept-Language"
+    assert headers["content-language"] == "en"
+    assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    if method == "HEAD":
+        assert body == b""
+        assert int(headers["content-length"]) > 1000
+    else:
+        assert int(headers["content-length"]) == len(body)
+        assert b"alembic upgrade head" in body
+
+
+async def test_a_french_browser_is_shown_a_french_page() -> None:
+    watcher = watching(BEHIND)
+    await watcher.check()
+    gate, _ = _gate(watcher)
+    headers = [(b"accept", FIREFOX.encode()), (b"accept-language", b"fr-FR,fr;q=0.9,en;q=0.7")]
+
+    _, answered, body = await _ask(gate, headers=headers)
+
+    assert answered["content-language"] == "fr"
+    assert "Le schéma de la base est en retard sur le code" in body.decode()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_who_wants_to_write_gets_the_problem_whatever_it_accepts(method: str) -> None:
+    gate, _ = _gate(watching(BEHIND))
+
+    _, headers, _ = await _ask(gate, method=method, headers=[(b"accept", FIREFOX.encode())])
+
+    assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("mode", "status"), [("enforce", 503), ("warn", 200), ("off", 200)])
+async def test_a_mode_may_be_given_by_its_text(mode: str, status: int) -> None:
+    gate = SchemaGate(Application(), watching(AWAY), mode)
+
+    assert (await _ask(gate))[0] == status
+
+
+async def test_liveness_and_metrics_are_open_unless_told_otherwise_and_readiness_is_not() -> None:
+    gate = SchemaGate(Application(), watching(AWAY))
+
+    answers = {path: (await _ask(gate, path))[0] for path in ("/livez", "/healthz", "/metrics", "/readyz", "/")}
+
+    assert answers == {"/livez": 200, "/healthz": 200, "/metrics": 200, "/readyz": 503, "/": 503}
+
+
+async def test_an_override_lets_traffic_through_whatever_the_state() -> None:
+    override = Override(datetime.now(UTC) + timedelta(minutes=5), "a demonstration", "ada")
+    watcher = watching(replace(BEHIND, override=override))
+    gate, _ = _gate(watcher)
+    before = (await _ask(gate))[0]
+
+    verdict = await watcher.check()
+
+    assert (before, (await _ask(gate))[0]) == (503, 200)
+    assert verdict.override == override
+    assert verdict.status.state is State.BEHIND
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"watcher": watching(AWAY), "config": "alembic.ini"}, {"watcher": watching(AWAY), "url": "postgresql://h/d"}],
+    ids=["neither", "both", "an address for somebody else's watcher"],
+)
+def test_it_takes_either_a_watcher_or_a_configuration(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="either a watcher, or config"):
+        SchemaGate(Application(), **arguments)
+
+
+def test_an_unknown_mode_is_an_error_of_whoever_writes_it() -> None:
+    with pytest.raises(ValueError, match="enforced"):
+        SchemaGate(Application(), watching(AWAY), "enforced")
+
+
+def test_the_package_names_it_without_importing_it_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, migration_gate; assert 'migration_gate.gate' not in sys.modules\n"
+        "from migration_gate import SchemaGate; assert SchemaGate is sys.modules['migration_gate.gate'].SchemaGate"
+    )
+
+    succeed(run(sys.executable, "-c", code))

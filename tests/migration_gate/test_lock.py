@@ -20,6 +20,7 @@ from tests.migration_gate.scratch import (
     runs,
     sessions,
     succeed,
+    tables,
     until,
     versions,
 )
@@ -71,7 +72,7 @@ def test_a_second_migrator_names_the_holder_waits_and_finds_nothing_to_do(
     bare_project.write_env(TALKATIVE_ENV.format(deadline=60))
 
     with bare_project.running("alembic", "upgrade", "head") as first:
-        until(lambda: sessions(empty_database, "state = 'idle in transaction'"))
+        until(lambda: "migration_gate_run" in tables(empty_database) and runs(empty_database))
         pid, name = _holder(empty_database)
         with bare_project.running("alembic", "upgrade", "head") as second:
             assert second.stdout is not None

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from migration_gate.metrics import SchemaCollector
-from migration_gate.status import State
+from migration_gate.states import State
 from migration_gate.watch import Watcher
 from tests.migration_gate.scripted import AWAY, BEHIND, CURRENT, watching
 from tests.migration_gate.verdict_cases import CASES, Case, database

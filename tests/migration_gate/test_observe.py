@@ -5,9 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from migration_gate.observe import BrokenStatement, LastRun, literal
-from migration_gate.status import State, judge
-from migration_gate.tables import VersionTable, quote
+from migration_gate.observed import BrokenStatement, LastRun
+from migration_gate.states import State
+from migration_gate.status import judge
+from migration_gate.tables import LEDGER_TABLES, VersionTable, literal, quote
 from tests.databases import Database
 from tests.migration_gate.readers import Read, through_asyncpg, through_psycopg
 from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, succeed, tables
@@ -203,7 +204,7 @@ async def test_observing_writes_nothing_and_runs_no_statement(library: Database,
     assert library.execute("SELECT id, title FROM book") == [(1, "Emma")]
     assert library.execute("SELECT last_value FROM book_id_seq") == [(1,)]
     assert library.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables") == before
-    assert tables(library) == {"alembic_version", "migration_gate_revision", "migration_gate_run", "shelf", "book"}
+    assert tables(library) == {"alembic_version", "shelf", "book"} | LEDGER_TABLES
 
 
 @both_drivers

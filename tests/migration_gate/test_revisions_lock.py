@@ -16,17 +16,40 @@ SOURCE = 'revision = "a"\n\n\ndef upgrade():\n    op.execute("SELECT 1")\n'
 
 @pytest.mark.parametrize(
     "same",
-    [SOURCE.replace("\n", "\r\n"), SOURCE.replace("\n", "  \n"), SOURCE + "\n\n", SOURCE.rstrip(), "\n" + SOURCE],
-    ids=["line endings", "trailing blanks", "blank lines at the end", "no last newline", "a blank first line"],
+    [
+        SOURCE.replace("\n", "\r\n"),
+        SOURCE.replace("\n", "  \n"),
+        SOURCE + "\n\n",
+        SOURCE.rstrip(),
+        "\n" + SOURCE,
+        SOURCE.replace("\n\n\n", "\n\n"),
+        "# Licence: another\n" + SOURCE,
+        SOURCE.replace('1")', '1")  # one'),
+    ],
+    ids=[
+        "line endings",
+        "trailing blanks",
+        "blank lines at the end",
+        "no last newline",
+        "a blank first line",
+        "a blank line inside",
+        "a comment",
+        "a comment behind code",
+    ],
 )
-def test_a_checksum_is_blind_to_what_a_checkout_changes(same: str) -> None:
+def test_a_checksum_is_blind_to_what_changes_no_migration(same: str) -> None:
     assert checksum(same) == checksum(SOURCE)
 
 
 @pytest.mark.parametrize(
     "other",
-    [SOURCE.replace("SELECT 1", "SELECT 2"), SOURCE.replace("    op", "  op"), SOURCE.replace("\n\n\n", "\n\n")],
-    ids=["content", "indentation", "a line inside"],
+    [
+        SOURCE.replace("SELECT 1", "SELECT 2"),
+        SOURCE.replace("    op", "  op"),
+        SOURCE.replace('"SELECT 1"', "'SELECT # 1'"),
+        SOURCE.replace('"SELECT 1"', '"""SELECT\n# 1"""'),
+    ],
+    ids=["content", "indentation", "a sign in a string", "a sign in a long string"],
 )
 def test_a_checksum_sees_a_change_of_content(other: str) -> None:
     assert checksum(other) != checksum(SOURCE)

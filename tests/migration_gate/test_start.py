@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from migration_gate.observe import Observed
+from migration_gate.observed import Observed
 from migration_gate.start import Progress, StartupMigration
 from tests.migration_gate.scripted import AHEAD, BEHIND, CURRENT, watching
 from tests.migration_gate.verdict_cases import NO_TABLE, database

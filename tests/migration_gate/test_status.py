@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from migration_gate.expected import Expected
-from migration_gate.observe import BrokenStatement, Observed
-from migration_gate.status import POLICY, SchemaStatus, State, judge, unreachable
+from migration_gate.observed import BrokenStatement, Observed
+from migration_gate.states import RULES, State
+from migration_gate.status import SchemaStatus, judge, unreachable
 from migration_gate.text import as_text
 from tests.migration_gate.verdict_cases import (
     CASES,
@@ -40,7 +41,7 @@ def _by_name(expected: Expected, observed: Observed) -> SchemaStatus:
 
 
 def _without_lineage(expected: Expected, observed: Observed) -> SchemaStatus:
-    return judge(expected, replace(observed, lineage={}))
+    return judge(expected, replace(observed, applied={}))
 
 
 def _lineage_over_code(expected: Expected, observed: Observed) -> SchemaStatus:
@@ -132,8 +133,8 @@ def test_the_cases_hold_every_state_that_a_database_which_answers_can_be_in() ->
 
 
 def test_the_policy_says_of_every_state_what_may_happen() -> None:
-    assert {state: (policy.traffic, policy.upgrade) for state, policy in POLICY.items()} == TRAFFIC_AND_UPGRADE
-    assert set(POLICY) == set(State)
+    assert {state: (policy.traffic, policy.upgrade) for state, policy in RULES.items()} == TRAFFIC_AND_UPGRADE
+    assert set(RULES) == set(State)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -11,6 +11,7 @@ from migration_gate.timeouts import bound_lock_waits
 from tests.databases import Database
 from tests.migration_gate.scratch import (
     CREATE_INDEX,
+    ENV,
     Project,
     applied,
     runs,
@@ -33,17 +34,25 @@ def test_a_migration_of_a_locked_table_fails_with_55p03_and_does_not_hang(
     bare_project: Project, empty_database: Database
 ) -> None:
     _library(bare_project, empty_database)
+    bare_project.write_env(ENV.format(options=", lock_timeout='200ms', retry_s=1"))
     bare_project.sql("beef", "f00d", "ALTER TABLE book ADD COLUMN year int")
 
-    with psycopg.connect(empty_database.migrator_url) as reader:
+    with psycopg.connect(empty_database.migrator_url, application_name="a long report") as reader:
         reader.execute("LOCK TABLE book IN ACCESS EXCLUSIVE MODE")
         failed = bare_project.alembic("upgrade", "head")
+        pid = reader.info.backend_pid
 
     assert failed.returncode != 0
-    assert "lock timeout" in failed.stdout + failed.stderr
+    told = failed.stdout + failed.stderr
+    assert "A table stayed locked by another session for 1 s" in told
+    assert f"server process {pid} (a long report, role taskmanager_migrator, idle in transaction" in told
+    assert f"SELECT pg_terminate_backend({pid})" in told
     assert runs(empty_database)[-1] == ("upgrade", "failed")
-    error = empty_database.execute("SELECT error FROM migration_gate_run ORDER BY id DESC LIMIT 1")
-    assert error == [("canceling statement due to lock timeout (SQLSTATE 55P03)",)]
+    [(error, retries)] = empty_database.execute(
+        "SELECT error, lock_retries FROM migration_gate_run ORDER BY id DESC LIMIT 1"
+    )
+    assert str(error).startswith("A table stayed locked")
+    assert int(str(retries)) >= 1
     assert versions(empty_database) == ["f00d"]
 
     succeed(bare_project.alembic("upgrade", "head"))
@@ -53,15 +62,20 @@ def test_the_bound_holds_in_the_transaction_after_an_autocommit_block(
     bare_project: Project, empty_database: Database
 ) -> None:
     _library(bare_project, empty_database)
-    bare_project.revision("beef", "f00d", CREATE_INDEX + 'op.execute("ALTER TABLE shelf ADD COLUMN year int")')
-    empty_database.execute("CREATE TABLE shelf (id int)")
+    bare_project.sql("5e1f", "f00d", "CREATE TABLE shelf (id int)")
+    succeed(bare_project.alembic("upgrade", "head"))
+    bare_project.revision("beef", "5e1f", CREATE_INDEX + 'op.execute("ALTER TABLE shelf ADD COLUMN year int")')
+    bare_project.write_env(ENV.format(options=", lock_timeout='200ms', retry_s=1"))
 
     with psycopg.connect(empty_database.migrator_url) as reader:
         reader.execute("LOCK TABLE shelf IN ACCESS SHARE MODE")
         failed = bare_project.alembic("upgrade", "head")
 
     assert failed.returncode != 0
-    assert "lock timeout" in failed.stdout + failed.stderr
+    assert "A table stayed locked by another session" in failed.stdout + failed.stderr
+    # The index was built before, and is not built again.
+    succeed(bare_project.alembic("upgrade", "head"))
+    assert versions(empty_database) == ["beef"]
 
 
 def test_an_index_built_concurrently_waits_for_an_older_transaction_past_the_bound(

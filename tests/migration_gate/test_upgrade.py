@@ -9,7 +9,7 @@ import pytest
 
 from migration_gate import lock
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError, UpgradeRefused
-from migration_gate.status import State
+from migration_gate.states import State
 from migration_gate.upgrade import schema_status, upgrade
 from tests.databases import Database
 from tests.migration_gate.scratch import HISTORY, Project, applied, tables

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from migration_gate.observe import LastRun
-from migration_gate.status import SchemaStatus, State
+from migration_gate.observed import LastRun, Observed, Override, Running
+from migration_gate.states import State
+from migration_gate.status import SchemaStatus
 from migration_gate.watch import Watcher
 from tests.migration_gate.scripted import AHEAD, AWAY, BEHIND, CURRENT, ScriptedProbe, watching
 from tests.migration_gate.verdict_cases import LINE, database
@@ -193,3 +196,120 @@ async def test_the_first_answer_is_waited_for_over_failures() -> None:
 
     assert verdict.status.state is State.BEHIND
     assert probe.asked >= 3
+
+
+async def test_who_asks_while_somebody_else_does_gets_that_answer() -> None:
+    watcher = watching(BEHIND, CURRENT)
+    probe, let_go = watcher._probe, asyncio.Event()
+    asked = 0
+
+    async def slow() -> Observed:
+        nonlocal asked
+        asked += 1
+        await let_go.wait()
+        return await probe()
+
+    watcher._probe = slow
+    asking = [asyncio.create_task(watcher.check()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    let_go.set()
+
+    verdicts = await asyncio.gather(*asking)
+
+    assert asked == 1
+    assert [verdict.status.state for verdict in verdicts] == [State.BEHIND] * 3
+
+
+async def test_a_check_that_is_cancelled_does_not_leave_others_waiting() -> None:
+    watcher = watching(CURRENT)
+    probe, never = watcher._probe, asyncio.Event()
+
+    async def silent() -> Observed:
+        await never.wait()
+        return await probe()
+
+    watcher._probe = silent
+    first = asyncio.create_task(watcher.check())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(watcher.check())
+    await asyncio.sleep(0)
+    first.cancel()
+
+    async with asyncio.timeout(5):
+        assert not (await second).reachable
+    watcher._probe = probe
+    assert (await watcher.check()).servable
+
+
+async def test_a_verdict_tells_since_when_its_database_is_away() -> None:
+    watcher = watching(CURRENT, AWAY, AWAY, CURRENT)
+
+    stale = [(await watcher.check()).stale_since for _ in range(4)]
+
+    assert stale[0] is stale[3] is None
+    assert stale[1] is not None
+    assert stale[1] == stale[2]
+
+
+async def test_a_verdict_keeps_the_last_look_that_was_answered_and_no_migrator_that_may_be_gone() -> None:
+    seen = replace(BEHIND, running=Running("migration-gate h:1", datetime.now(UTC), 2, 1))
+    watcher = watching(AWAY, seen, AWAY)
+
+    verdicts = [await watcher.check() for _ in range(3)]
+
+    assert [verdict.observed for verdict in verdicts] == [None, seen, seen]
+    assert [verdict.running for verdict in verdicts] == [None, seen.running, None]
+
+
+async def test_a_listener_that_fails_ends_neither_the_watcher_nor_what_the_others_hear(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watcher = watching(BEHIND, CURRENT)
+    heard: list[State] = []
+
+    def fail(_: SchemaStatus) -> None:
+        raise RuntimeError
+
+    watcher.on_change(fail)
+    watcher.on_change(lambda status: heard.append(status.state))
+
+    await watcher.check()
+    assert (await watcher.check()).servable
+    assert heard == [State.BEHIND, State.CURRENT]
+    assert "a listener failed" in caplog.text
+
+
+async def test_a_move_of_the_revision_is_told_though_both_are_served() -> None:
+    watcher = watching(CURRENT, AHEAD)
+    heard: list[tuple[str, ...]] = []
+    watcher.on_change(lambda status: heard.append(status.database_revisions))
+
+    for _ in range(2):
+        assert (await watcher.check()).servable
+
+    assert heard == [("0abc",), ("1111",)]
+
+
+def _overridden(observed: Observed, for_s: float) -> Observed:
+    return replace(observed, override=Override(datetime.now(UTC) + timedelta(seconds=for_s), "a demonstration", "ada"))
+
+
+async def test_an_override_is_told_loudly_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    overridden = _overridden(BEHIND, 60)
+    watcher = watching(overridden, overridden, BEHIND, BEHIND)
+
+    served = [(await watcher.check()).servable for _ in range(4)]
+
+    assert served == [True, True, False, False]
+    told = [record for record in caplog.records if "overrid" in record.getMessage().lower()]
+    assert [record.levelname for record in told] == ["ERROR", "WARNING"]
+    assert "ada" in told[0].getMessage()
+    assert "a demonstration" in told[0].getMessage()
+
+
+async def test_an_override_outlives_the_loss_of_its_database_and_not_its_own_end() -> None:
+    watcher = watching(_overridden(BEHIND, 60), AWAY)
+    assert [(await watcher.check()).servable for _ in range(2)] == [True, True]
+
+    watcher = watching(_overridden(BEHIND, -1), AWAY)
+    assert [(await watcher.check()).servable for _ in range(2)] == [True, False]

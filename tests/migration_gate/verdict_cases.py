@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from migration_gate.expected import Expected, Revision
-from migration_gate.observe import BrokenStatement, Observed
-from migration_gate.status import SchemaStatus, State
+from migration_gate.observed import Applied, BrokenStatement, Observed, UnfinishedStep
+from migration_gate.states import State
+from migration_gate.status import SchemaStatus
 
 Judge = Callable[[Expected, Observed], SchemaStatus]
 
@@ -21,31 +22,50 @@ TRAFFIC_AND_UPGRADE = {
     State.CURRENT: (True, True),
     State.AHEAD_COMPATIBLE: (True, False),
     State.DIVERGED: (False, False),
+    State.AHEAD_INCOMPATIBLE: (False, False),
+    State.TAMPERED: (True, False),
+    State.MULTIPLE_HEADS: (True, False),
+    State.BROKEN_GRAPH: (True, False),
+    State.INCOMPLETE: (True, True),
+    State.DRIFTED: (True, False),
+    State.WRONG_DATABASE: (False, False),
     State.STATEMENT_BROKEN: (False, False),
     State.PRIVILEGES_MISSING: (False, False),
     State.UNREACHABLE: (False, False),
 }
 
 
-def graph(edges: Mapping[str, tuple[str, ...]], *heads: str) -> Expected:
-    """A revision graph out of its edges, child to parents, parents first."""
-    revisions = {id_: Revision(id_, parents, f"{id_}.py", "sha256:0") for id_, parents in edges.items()}
-    return Expected(heads, MappingProxyType(revisions))
+def graph(edges: Mapping[str, tuple[str, ...]], *heads: str, labelled: tuple[str, ...] = ()) -> Expected:
+    """A revision graph out of its edges, child to parents, parents first; `labelled` have a branch label each."""
+    revisions = {
+        id_: Revision(id_, parents, f"{id_}.py", f"test:{id_}", (f"of {id_}",) if id_ in labelled else ())
+        for id_, parents in edges.items()
+    }
+    return Expected(heads, MappingProxyType(revisions), project="the library")
 
 
 def database(*revisions: str, **facts: Any) -> Observed:
-    """A database with a version table that holds `revisions`; `facts` replaces what else is known of it."""
+    """A database with a version table that holds `revisions`; `facts` replaces what else is known of it.
+
+    `lineage` is short for a ledger of which only the edges matter.
+    """
+    lineage: Mapping[str, tuple[str, ...]] = facts.pop("lineage", {})
+    facts["applied"] = {id_: Applied(parents) for id_, parents in lineage.items()} | facts.get("applied", {})
     usual = {"has_version_table": True, "version_table_readable": True, "has_other_tables": bool(revisions)}
     return Observed(database="library", role="reader", revisions=tuple(sorted(revisions)), **(usual | facts))
 
 
 # Ids that sort against their history, so that nothing can be concluded from names.
 LINE = graph({"f00d": (), "beef": ("f00d",), "0abc": ("beef",)}, "0abc")
-TWO_HEADS = graph({"root": (), "zz": ("root",), "aa": ("root",)}, "aa", "zz")
+TWO_HEADS = graph({"root": (), "zz": ("root",), "aa": ("root",)}, "aa", "zz", labelled=("aa", "zz"))
+COMPETING = graph({"root": (), "zz": ("root",), "aa": ("root",)}, "aa", "zz", labelled=("zz",))
+NO_GRAPH = Expected.broken("revision beef names a parent that no file has")
 MERGED = graph({"root": (), "zz": ("root",), "aa": ("root",), "mm": ("aa", "zz")}, "mm")
 ONE_BRANCH = graph({"root": (), "aa": ("root",)}, "aa")
 
 BROKEN = (BrokenStatement("get_book", "42703", 'column "title" does not exist'),)
+FORBIDDEN = (BrokenStatement("get_book", "42501", "permission denied for table book"),)
+HALFWAY = (UnfinishedStep("0abc", 1, "CREATE INDEX CONCURRENTLY book_title ON book (title)", "2026-11-21 04:00:00+00"),)
 NO_TABLE = {"has_version_table": False, "version_table_readable": False}
 UNREADABLE = {"version_table_readable": False}
 
@@ -60,6 +80,17 @@ class Case:
     state: State
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    also: frozenset[State] = frozenset()
+
+
+def also(*states: State) -> frozenset[State]:
+    """What is found beside the state itself."""
+    return frozenset(states)
+
+
+def ahead(**facts: Any) -> Observed:
+    """A database that a newer release has brought one revision further, of which the ledger says `facts`."""
+    return database("1111", applied={"1111": Applied(("0abc",), **facts)})
 
 
 S = State
@@ -136,6 +167,7 @@ CASES = (
         S.STATEMENT_BROKEN,
         (),
         ("1111",),
+        also=also(S.AHEAD_COMPATIBLE),
     ),
     Case(
         "unversioned, broken",
@@ -147,6 +179,131 @@ CASES = (
     Case("behind, broken", LINE, database("beef", broken_statements=BROKEN), S.BEHIND, ("0abc",)),
     Case("never migrated, broken", LINE, database(broken_statements=BROKEN, **NO_TABLE), S.NEVER_MIGRATED, ALL),
     Case("diverged, broken", LINE, database("1111", broken_statements=BROKEN), S.DIVERGED, ALL, ("1111",)),
+    Case("ahead, expanded", LINE, ahead(phase="expand"), S.AHEAD_COMPATIBLE, (), ("1111",)),
+    Case("ahead, data moved", LINE, ahead(phase="data"), S.AHEAD_COMPATIBLE, (), ("1111",)),
+    Case("ahead, contracted", LINE, ahead(phase="contract"), S.AHEAD_INCOMPATIBLE, (), ("1111",)),
+    Case(
+        "ahead, contracted and proven for this code",
+        LINE,
+        ahead(phase="contract", minimum_code="0abc"),
+        S.AHEAD_COMPATIBLE,
+        (),
+        ("1111",),
+    ),
+    Case(
+        "ahead, contracted and proven for older code",
+        LINE,
+        ahead(phase="contract", minimum_code="beef"),
+        S.AHEAD_COMPATIBLE,
+        (),
+        ("1111",),
+    ),
+    Case(
+        "ahead, expanded and refuted for this code",
+        LINE,
+        ahead(phase="expand", minimum_code="1111"),
+        S.AHEAD_INCOMPATIBLE,
+        (),
+        ("1111",),
+    ),
+    Case(
+        "two ahead, the first of them contracted",
+        LINE,
+        database("0000", applied={"0000": Applied(("1111",)), "1111": Applied(("0abc",), phase="contract")}),
+        S.AHEAD_INCOMPATIBLE,
+        (),
+        ("0000",),
+    ),
+    Case(
+        "a contraction that this code knows",
+        LINE,
+        database("0abc", applied={"beef": Applied(("f00d",), phase="contract")}),
+        S.CURRENT,
+    ),
+    Case(
+        "edited after it was applied",
+        LINE,
+        database("0abc", applied={"beef": Applied(("f00d",), checksum="test:other")}),
+        S.TAMPERED,
+    ),
+    Case(
+        "edited after it was applied, behind",
+        LINE,
+        database("beef", applied={"beef": Applied(("f00d",), checksum="test:other")}),
+        S.BEHIND,
+        ("0abc",),
+        also=also(S.TAMPERED),
+    ),
+    Case(
+        "edited before it is applied",
+        LINE,
+        database("beef", applied={"0abc": Applied(("beef",), "downgrade", checksum="test:other")}),
+        S.BEHIND,
+        ("0abc",),
+    ),
+    Case(
+        "a checksum of another kind",
+        LINE,
+        database("0abc", applied={"beef": Applied(("f00d",), checksum="code-sha256:other")}),
+        S.CURRENT,
+    ),
+    Case("heads that compete", COMPETING, database("aa", "zz"), S.MULTIPLE_HEADS),
+    Case("heads that compete, behind", COMPETING, database("aa"), S.BEHIND, ("zz",), also=also(S.MULTIPLE_HEADS)),
+    Case("no graph", NO_GRAPH, database("0abc"), S.BROKEN_GRAPH, (), ("0abc",)),
+    Case(
+        "no graph, broken",
+        NO_GRAPH,
+        database("0abc", broken_statements=BROKEN),
+        S.STATEMENT_BROKEN,
+        (),
+        ("0abc",),
+        also=also(S.BROKEN_GRAPH),
+    ),
+    Case("no graph, nothing at all", NO_GRAPH, database(**NO_TABLE), S.NEVER_MIGRATED, also=also(S.BROKEN_GRAPH)),
+    Case("stopped halfway", LINE, database("beef", unfinished=HALFWAY), S.BEHIND, ("0abc",), also=also(S.INCOMPLETE)),
+    Case("an invalid index", LINE, database("0abc", invalid_indexes=("public.book_title",)), S.INCOMPLETE),
+    Case(
+        "a constraint that was never validated",
+        LINE,
+        database("0abc", unvalidated_constraints=("public.book.book_check",)),
+        S.INCOMPLETE,
+    ),
+    Case(
+        "a constraint that a coming revision may validate",
+        LINE,
+        database("beef", unvalidated_constraints=("public.book.book_check",)),
+        S.BEHIND,
+        ("0abc",),
+    ),
+    Case("changed by hand", LINE, database("0abc", drift=("column public.book.isbn was added: text",)), S.DRIFTED),
+    Case("not changed by hand", LINE, database("0abc", drift=()), S.CURRENT),
+    Case(
+        "changed by hand, and broken by it",
+        LINE,
+        database("0abc", drift=("column public.book.title is gone",), broken_statements=BROKEN),
+        S.STATEMENT_BROKEN,
+        also=also(S.DRIFTED),
+    ),
+    Case("another project's ledger", LINE, database("0abc", project="the museum"), S.WRONG_DATABASE),
+    Case("this project's ledger", LINE, database("0abc", project="the library"), S.CURRENT),
+    Case(
+        "this code's revisions in a schema where the role does not look",
+        LINE,
+        database(elsewhere={"books": ("0abc",)}, **NO_TABLE),
+        S.WRONG_DATABASE,
+        ALL,
+    ),
+    Case(
+        "another's revisions in another schema",
+        LINE,
+        database(elsewhere={"museum": ("9999",)}, **NO_TABLE),
+        S.NEVER_MIGRATED,
+        ALL,
+    ),
+    Case(
+        "a schema that may not be used", LINE, database(unusable_schema="public", **NO_TABLE), S.PRIVILEGES_MISSING, ALL
+    ),
+    Case("statements that may not be run", LINE, database("0abc", broken_statements=FORBIDDEN), S.PRIVILEGES_MISSING),
 )
 
 
@@ -160,7 +317,8 @@ def _right(case: Case, status: SchemaStatus) -> bool:
     return (
         status.state is case.state
         and status.servable == (traffic and not case.observed.broken_statements)
-        and status.upgradable == upgrade
+        and status.upgradable == (upgrade and all(TRAFFIC_AND_UPGRADE[state][1] for state in case.also))
+        and {finding.state for finding in status.findings} == {case.state, *case.also} - {State.CURRENT}
         and status.missing == case.missing
         and status.unknown == case.unknown
         and status.code_heads == case.expected.heads

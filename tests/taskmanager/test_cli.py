@@ -144,7 +144,7 @@ def test_status_sees_what_the_applications_role_sees(migrated_database: Database
 
     assert done.returncode == 3
     verdict = json.loads(done.stdout)
-    assert verdict["state"] == "statement_broken"
+    assert verdict["state"] == "privileges_missing"
     assert "42501" in verdict["evidence"]
 
 

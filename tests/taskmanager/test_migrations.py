@@ -11,6 +11,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from migration_gate.tables import LEDGER_TABLES
 from taskmanager.batching import BatchStatement
 from taskmanager.settings import PROJECT_ROOT
 from taskmanager.tasks import list_statements, statements
@@ -24,7 +25,7 @@ from tests.databases import Database
 from tests.processes import run_alembic
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-KEPT = [("alembic_version",), ("migration_gate_revision",), ("migration_gate_run",)]
+KEPT = [(name,) for name in sorted({"alembic_version"} | LEDGER_TABLES)]
 
 OURS = "ARRAY['tasks', 'idempotency_keys']"
 

@@ -1,0 +1,213 @@
+"""What people do to the ledger, each noted in it with who, when and why.
+
+All of them go through the project's env.py, so that they see the very database that migrations see, and hold the
+migration lock while they write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from migration_gate import ledger, lock
+from migration_gate.connection import observe
+from migration_gate.environment import SCHEMAS_OPTION
+from migration_gate.errors import MigrationGateError, UpgradeRefused
+from migration_gate.expected import Expected, lineage
+from migration_gate.observed import Observed
+from migration_gate.proof import live_catalog
+from migration_gate.revisions_lock import expected_from_scripts
+from migration_gate.tables import (
+    LEDGER_TABLES,
+    OVERRIDE_TABLE,
+    REVISION_TABLE,
+    RUN_TABLE,
+    STEP_TABLE,
+    VersionTable,
+)
+from migration_gate.upgrade import own_errors
+
+T = TypeVar("T")
+
+LOCK_DEADLINE_S = 30.0
+LONGEST_OVERRIDE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The database that env.py names, with what the code expects of it, and the schemas that env.py says to watch."""
+
+    connection: Connection
+    table: VersionTable
+    expected: Expected
+    observed: Observed
+    schemas: tuple[str, ...]
+
+
+def with_database(config: Config, do: Callable[[Opened], T], *, writes: bool) -> T:
+    """Call `do` with the database that env.py names, under the migration lock where it writes, and commit.
+
+    Raises
+    ------
+    DatabaseUnreachable: no session could be had.
+    LockNotAcquired: a migrator is at work.
+    """
+    expected = expected_from_scripts(config)
+    results: list[T] = []
+
+    def call(_: Any, migration: MigrationContext) -> list[Any]:
+        connection = migration.connection
+        assert connection is not None  # noqa: S101  an online context always has one
+        connection.commit()
+        table = VersionTable(migration.version_table, migration.version_table_schema)
+        if writes:
+            lock.acquire(connection, table, LOCK_DEADLINE_S)
+        observed = observe(connection, table)
+        connection.rollback()
+        schemas = migration.opts.get(SCHEMAS_OPTION, ())
+        results.append(do(Opened(connection, table, expected, observed, schemas)))
+        connection.commit()
+        return []
+
+    scripts = ScriptDirectory.from_config(config)
+    with own_errors(), EnvironmentContext(config, scripts, fn=call, dont_mutate=True):
+        scripts.run_env()
+    return results[0]
+
+
+def override(config: Config, duration: timedelta, reason: str) -> datetime:
+    """Let traffic through whatever the verdict, and return until when. A duration of zero ends an override.
+
+    Raises
+    ------
+    MigrationGateError: the duration is longer than a week, or there is no reason.
+    """
+    if not reason.strip():
+        raise MigrationGateError(
+            "An override needs a reason, for whoever reads the ledger afterwards.", solution='--reason "TEXT"'
+        )
+    if duration > LONGEST_OVERRIDE:
+        raise MigrationGateError(
+            "An override lasts a week at most.", solution="mend the schema meanwhile, or renew the override"
+        )
+    until = datetime.now(UTC) + duration
+
+    def write(opened: Opened) -> datetime:
+        ledger.ensure_tables(opened.connection, opened.table, opened.expected.project)
+        opened.connection.exec_driver_sql(
+            f"INSERT INTO {opened.table.beside(OVERRIDE_TABLE)} (granted_by, until, reason) VALUES (%s, %s, %s)",
+            (ledger.migrator_name(), until, reason),
+        )
+        return until
+
+    return with_database(config, write, writes=True)
+
+
+def accept(config: Config, reason: str) -> tuple[str, ...]:
+    """Take the present files and the present schema for what was applied, and return the revisions so accepted.
+
+    Raises
+    ------
+    UpgradeRefused: there is no ledger to accept anything into.
+    """
+
+    def write(opened: Opened) -> tuple[str, ...]:
+        _require_ledger(opened)
+        ledger.ensure_tables(opened.connection, opened.table, opened.expected.project)
+        run = ledger.begin_run(opened.connection, opened.table, "accept", 0.0, reason=reason)
+        held = lineage(opened.observed.revisions, {**opened.observed.lineage, **opened.expected.parents})
+        accepted = []
+        for id_, known in opened.expected.revisions.items():
+            applied = opened.observed.applied.get(id_)
+            if id_ in held and applied is not None and applied.checksum != known.checksum:
+                accepted.append(id_)
+                row = ledger.RevisionRow(
+                    id_,
+                    known.parents,
+                    "accept",
+                    known.checksum,
+                    run,
+                    applied.phase,
+                    applied.minimum_code,
+                    reason=reason,
+                )
+                ledger.write_revision(opened.connection, opened.table, row)
+        opened.connection.commit()
+        left = live_catalog(opened.connection, opened.table)
+        ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
+        return tuple(accepted)
+
+    return with_database(config, write, writes=True)
+
+
+def settle(config: Config, reason: str) -> int:
+    """Take what stopped halfway for undone by hand, and return how many statements that were."""
+
+    def write(opened: Opened) -> int:
+        _require_ledger(opened)
+        ledger.ensure_tables(opened.connection, opened.table, opened.expected.project)
+        run = ledger.begin_run(opened.connection, opened.table, "settle", 0.0, reason=reason)
+        done = opened.connection.exec_driver_sql(
+            f"UPDATE {opened.table.beside(STEP_TABLE)} SET settled = true WHERE NOT settled"
+        )
+        settled = done.rowcount
+        opened.connection.commit()
+        left = live_catalog(opened.connection, opened.table)
+        ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
+        return settled
+
+    return with_database(config, write, writes=True)
+
+
+def leave(config: Config) -> tuple[str, ...]:
+    """Drop the ledger, and return the tables that are gone. Alembic's version table stays."""
+
+    def write(opened: Opened) -> tuple[str, ...]:
+        names = sorted(LEDGER_TABLES)
+        opened.connection.exec_driver_sql(
+            "DROP TABLE IF EXISTS " + ", ".join(opened.table.beside(name) for name in names)
+        )
+        return tuple(names)
+
+    return with_database(config, write, writes=True)
+
+
+def history(config: Config, newest: int) -> dict[str, list[dict[str, Any]]]:
+    """The newest runs and revisions of the ledger, newest first, as JSON takes them."""
+
+    def read(opened: Opened) -> dict[str, list[dict[str, Any]]]:
+        _require_ledger(opened)
+        found = {}
+        for name, table in (("runs", RUN_TABLE), ("revisions", REVISION_TABLE)):
+            rows = opened.connection.exec_driver_sql(
+                f"SELECT (to_jsonb(r) - 'catalog')::text FROM {opened.table.beside(table)} r ORDER BY id DESC LIMIT %s",
+                (newest,),
+            )
+            found[name] = [json.loads(row[0]) for row in rows]
+        return found
+
+    return with_database(config, read, writes=False)
+
+
+def stamp(config: Config, revisions: Sequence[str]) -> None:
+    """`alembic stamp --purge`, with the gate's own errors."""
+    with own_errors():
+        command.stamp(config, list(revisions), purge=True)
+
+
+def _require_ledger(opened: Opened) -> None:
+    if not opened.observed.ledger_format:
+        raise UpgradeRefused(
+            "This database keeps no ledger yet.",
+            solution="migration-gate ledger baseline, where it has a history; else alembic upgrade head",
+        )

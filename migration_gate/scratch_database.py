@@ -1,0 +1,51 @@
+"""A database that is made for one purpose and dropped afterwards, on a server where the role may make one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import make_url
+
+from migration_gate.errors import MigrationGateError
+from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+
+
+@contextmanager
+def scratch_database(url: str, purpose: str, *, named_by: str = "--scratch-url") -> Iterator[str]:
+    """The address (`postgresql://…`) of a new, empty database; dropped at the end, whoever is still connected to it.
+
+    Parameters
+    ----------
+    url: a database of the server, in any form in which people write it.
+    purpose: a word that its name holds, for whoever finds one that a killed process left: `migration_gate_PURPOSE_…`.
+    named_by: how another server is named where this one will not do.
+
+    Raises
+    ------
+    MigrationGateError: the server cannot be reached, or the role may not make a database.
+    """
+    try:
+        address = make_url(sqlalchemy_url(url)).set(drivername="postgresql")
+    except UnusableUrl as error:
+        raise MigrationGateError(str(error)) from None
+    server = address.render_as_string(hide_password=False)
+    name = f"migration_gate_{purpose}_{secrets.token_hex(6)}"
+    try:
+        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+            # From template1 none can be made while anybody is connected to that.
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        said = " ".join(str(error).split())
+        raise MigrationGateError(
+            f"No scratch database could be made at {masked_url(server)}: {said}",
+            solution=f"name a server in {named_by} URL whose role may create databases (ALTER ROLE … CREATEDB)",
+        ) from None
+    try:
+        yield address.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
