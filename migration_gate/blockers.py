@@ -26,6 +26,9 @@ TELL_EVERY_S = 5.0
 # A wait that is over sooner is nobody's business.
 WORTH_TELLING_S = 0.5
 
+# PostgreSQL's words in the place of another role's statement; its state and times are hidden then as well.
+_HIDDEN = "<insufficient privilege>"
+
 
 @dataclass(frozen=True)
 class Blocker:
@@ -39,6 +42,11 @@ class Blocker:
     statement: str
 
     def __str__(self) -> str:
+        if self.statement == _HIDDEN:
+            return (
+                f"server process {self.pid} ({self.name or 'unnamed'}, role {self.role}; what it does is hidden from"
+                " the migrator's role until an administrator runs: GRANT pg_read_all_stats TO that role)"
+            )
         doing = f", {self.state} for {self.for_s:.0f} s" if self.state else ""
         last = f": {self.statement}" if self.statement else ""
         return f"server process {self.pid} ({self.name or 'unnamed'}, role {self.role}{doing}){last}"

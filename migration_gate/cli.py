@@ -32,6 +32,8 @@ examples:
   migration-gate upgrade --dry-run          print the plan and the SQL, and touch nothing
   migration-gate lint --since origin/main   find what is dangerous in new migrations
   migration-gate rehearse --scratch-url URL try the pending ones on a copy of the schema, under load
+  migration-gate compatibility --since v1.4 --command "python -m pytest"
+                                            run the old release's tests on the new schema
   migration-gate ledger show                what the database remembers of its migrations
   migration-gate lock --check               fail where revisions.lock is out of date (for a pipeline)
 
@@ -46,7 +48,7 @@ exit status:
   3   the schema is not servable or the database cannot be reached (status, wait),
       or an upgrade was refused and nothing was touched
   4   Alembic reported success, and a new connection or the application's role does not see it
-  5   lint or rehearse found something
+  5   lint, rehearse or compatibility found something
   69  upgrade: the database cannot be reached, and trying again changes nothing
   75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
 """
@@ -58,6 +60,7 @@ _ELSEWHERE = {
     "describe": "migration_gate.describe",
     "lint": "migration_gate.review.lint_cli",
     "rehearse": "migration_gate.review.rehearse_cli",
+    "compatibility": "migration_gate.review.compatibility_cli",
 }
 
 

@@ -53,7 +53,7 @@ _CLIENT_GIVES_UP = {
 }
 
 # For the transaction alone, since through a pooler the session is not this one's to keep.
-_PROOF_BEGINS = "BEGIN; SET LOCAL lock_timeout = '2s'"
+_PROOF_BEGINS = "BEGIN; SET LOCAL lock_timeout = '500ms'"
 
 
 def connect(engine: Engine, deadline_s: float) -> Connection:
@@ -215,17 +215,27 @@ def prove_statements(engine: Engine, statements: Mapping[str, str]) -> tuple[Bro
     SqlFault: PostgreSQL refused for a reason that says nothing of the statement, such as a lock.
     """
     with connect(engine, 0.0) as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        session = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
-        proving = proof(statements)
-        sql = next(proving)
-        while True:
+        return prove_on(connection, statements)
+
+
+def prove_on(connection: Connection, statements: Mapping[str, str]) -> tuple[BrokenStatement, ...]:
+    """The same, on a connection outside any transaction, which is in autocommit mode from now on.
+
+    Raises
+    ------
+    SqlFault: as above.
+    """
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    session = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
+    proving = proof(statements)
+    sql = next(proving)
+    while True:
+        try:
             try:
-                try:
-                    cursor = session.execute(_PROOF_BEGINS if sql == "BEGIN" else sql.encode())
-                except psycopg.Error as error:
-                    sql = proving.throw(SqlFault(error.sqlstate or "", error.diag.message_primary or ""))
-                else:
-                    sql = proving.send(cursor.fetchall() if cursor.description else [])
-            except StopIteration as end:
-                return cast("tuple[BrokenStatement, ...]", end.value)
+                cursor = session.execute(_PROOF_BEGINS if sql == "BEGIN" else sql.encode())
+            except psycopg.Error as error:
+                sql = proving.throw(SqlFault(error.sqlstate or "", error.diag.message_primary or ""))
+            else:
+                sql = proving.send(cursor.fetchall() if cursor.description else [])
+        except StopIteration as end:
+            return cast("tuple[BrokenStatement, ...]", end.value)

@@ -195,9 +195,9 @@ def _run_online(
         connection,
         {
             **configured,
-            "fn": migration.watched(context.get_context().opts["fn"]),
+            "fn": migration.walk.watched(context.get_context().opts["fn"]),
             # First, so that what the project's own callbacks do to the transaction happens to the ledger's row as well.
-            "on_version_apply": (migration.record, *callbacks),
+            "on_version_apply": (migration.walk.record, *callbacks),
         },
     )
     migration.run(context.get_context(), command)

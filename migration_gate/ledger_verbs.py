@@ -25,6 +25,7 @@ from migration_gate.environment import SCHEMAS_OPTION
 from migration_gate.errors import MigrationGateError, UpgradeRefused
 from migration_gate.expected import Expected, lineage
 from migration_gate.observed import Observed
+from migration_gate.pooler import refuse_pooler
 from migration_gate.proof import live_catalog
 from migration_gate.revisions_lock import expected_from_scripts
 from migration_gate.tables import (
@@ -61,6 +62,7 @@ def with_database(config: Config, do: Callable[[Opened], T], *, writes: bool) ->
     ------
     DatabaseUnreachable: no session could be had.
     LockNotAcquired: a migrator is at work.
+    MigrationGateError: env.py does not go through the gate, which then could not lead it to another database either.
     """
     expected = expected_from_scripts(config)
     results: list[T] = []
@@ -68,14 +70,19 @@ def with_database(config: Config, do: Callable[[Opened], T], *, writes: bool) ->
     def call(_: Any, migration: MigrationContext) -> list[Any]:
         connection = migration.connection
         assert connection is not None  # noqa: S101  an online context always has one
+        if SCHEMAS_OPTION not in migration.opts:
+            raise MigrationGateError(
+                "env.py does not go through the gate.",
+                solution="let it end in migration_gate.environment.run(metadata), with its own options",
+            )
         connection.commit()
         table = VersionTable(migration.version_table, migration.version_table_schema)
         if writes:
+            refuse_pooler(connection.engine, connection)
             lock.acquire(connection, table, LOCK_DEADLINE_S)
         observed = observe(connection, table)
         connection.rollback()
-        schemas = migration.opts.get(SCHEMAS_OPTION, ())
-        results.append(do(Opened(connection, table, expected, observed, schemas)))
+        results.append(do(Opened(connection, table, expected, observed, migration.opts[SCHEMAS_OPTION])))
         connection.commit()
         return []
 

@@ -6,44 +6,43 @@ belongs to whoever comes next, and two migrators can both believe that they hold
 
 from __future__ import annotations
 
-import secrets
+from typing import Any, cast
 
+import psycopg
 from sqlalchemy.engine import Connection, Engine
 
+from migration_gate.connection import is_pooled, look_after_client
 from migration_gate.errors import LockNotAcquired
 
-# A pooler hands out an idle session that it has; one of these tries meets the one that was marked.
-_TRIES = 8
+# An idle pooler hands out the session that was used last, which the first try meets; a busy one soon changes ours.
+_TRIES = 5
 
 
 def refuse_pooler(engine: Engine, connection: Connection) -> None:
     """Raise LockNotAcquired where the server's session is not this connection's own.
 
-    The connection is outside any transaction before and after. A pooler in session mode is let through.
+    The connection is outside any transaction before and after. A pooler in session mode is let through. Nothing is
+    set in a session that may be another's, and no more than one session is asked for at a time, since a pool is small.
     """
-    wire = connection.connection.dbapi_connection
-    told = wire.info.backend_pid if wire is not None else 0
-    own = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-    connection.commit()
-    # PostgreSQL tells each client the number of its session; a pooler makes up a number of its own.
-    if told == own:
+    session = cast("psycopg.Connection[Any]", connection.connection.dbapi_connection)
+    if not is_pooled(session):
         return
-    mark = secrets.token_hex(8)
-    connection.exec_driver_sql("SELECT set_config('migration_gate.session', %s, false)", (mark,))
+    own = _server_process(connection)
+    for _ in range(_TRIES):
+        with engine.connect() as other:
+            shared = _server_process(other) == own
+        if shared or _server_process(connection) != own:
+            raise LockNotAcquired(
+                "Between here and PostgreSQL there is a connection pooler in transaction mode, which lends one"
+                f" server session (process {own}) to several clients: no lock holds there.",
+                solution="set MIGRATION_DATABASE_URL to PostgreSQL's own address, past the pooler",
+            )
+    # A pooler in session mode, which resets the session before anybody else gets it.
+    look_after_client(session)
+
+
+def _server_process(connection: Connection) -> int:
+    """The server's process that serves this transaction."""
+    process: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     connection.commit()
-    others: list[Connection] = []
-    try:
-        for _ in range(_TRIES):
-            other = engine.connect()
-            others.append(other)
-            # Left open, so that the next try gets another session.
-            seen = other.exec_driver_sql("SELECT current_setting('migration_gate.session', true)").scalar_one()
-            if seen == mark:
-                raise LockNotAcquired(
-                    "Between here and PostgreSQL there is a connection pooler in transaction mode, which lends one"
-                    f" server session (process {own}) to several clients: no lock holds there.",
-                    solution="set MIGRATION_DATABASE_URL to PostgreSQL's own address, past the pooler",
-                )
-    finally:
-        for other in others:
-            other.close()
+    return process

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from migration_gate.catalog import Catalog, catalog
-from migration_gate.connection import LOCK_NOT_AVAILABLE, engine_for, prove_statements, read
+from migration_gate.connection import LOCK_NOT_AVAILABLE, engine_for, prove_on, prove_statements, read
 from migration_gate.errors import DatabaseUnreachable, ProofFailed
 from migration_gate.observe import observation
 from migration_gate.observed import BrokenStatement, Observed
@@ -124,19 +124,26 @@ def live_catalog(connection: Connection, table: VersionTable) -> Catalog | None:
     return found
 
 
-def broken_statements(statements: Statements) -> tuple[BrokenStatement, ...] | None:
-    """The application's statements that its role cannot run; None where they could not be tried."""
-    if not statements.sql or statements.address is None:
+def broken_statements(statements: Statements, session: Connection | None = None) -> tuple[BrokenStatement, ...] | None:
+    """The application's statements that its role cannot run; None where they could not be tried.
+
+    `session` is where they are tried when they have no address: outside any transaction, in autocommit mode afterwards.
+    """
+    if not statements.sql or (statements.address is None and session is None):
         return None
-    engine = engine_for(statements.address)
+    engine = None if statements.address is None else engine_for(statements.address)
     try:
-        return prove_statements(engine, statements.sql)
+        if engine is not None:
+            return prove_statements(engine, statements.sql)
+        assert session is not None  # noqa: S101  see above
+        return prove_on(session, statements.sql)
     except (DatabaseUnreachable, SqlFault) as fault:
         # A migration job may stand where the application's address does not lead; the service proves them as well.
         logger.warning("the application's statements were not tried: %s", fault)
         return None
     finally:
-        engine.dispose()
+        if engine is not None:
+            engine.dispose()
 
 
 def statements_of(models: Iterable[sa.MetaData]) -> dict[str, str]:

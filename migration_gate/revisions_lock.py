@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 import uuid
 import warnings
 from dataclasses import replace
@@ -21,6 +20,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from migration_gate import compatibility
 from migration_gate.errors import RevisionsLockError
 from migration_gate.expected import LOCK_FORMAT, LOCK_NAME, REWRITE, Expected, Revision, read_lock
 from migration_gate.phases import declared
@@ -38,6 +38,7 @@ format = {LOCK_FORMAT}
 _STRING_OR_COMMENT = re.compile(
     r"""(\"{3}|'{3})(?:\\.|.)*?\1|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*""", re.DOTALL
 )
+_PROJECT = re.compile(r'^project = "([^"\n]+)"$', re.MULTILINE)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -62,7 +63,8 @@ def expected_from_scripts(config: Config) -> Expected:
 
     Raises
     ------
-    RevisionsLockError: the graph is broken (a parent that does not exist, a cycle, an id used twice or too long).
+    RevisionsLockError: the graph is broken (a parent that does not exist, a cycle, an id used twice or too long), or
+        compatibility.toml cannot be read.
     """
     scripts = ScriptDirectory.from_config(config)
     try:
@@ -97,19 +99,33 @@ def expected_from_scripts(config: Config) -> Expected:
             minimum_code=says.minimum_code,
             rerunnable=says.rerunnable,
         )
-    return Expected(
-        heads=heads, revisions=MappingProxyType(revisions), project=project_of(Path(scripts.dir) / LOCK_NAME)
-    )
+    folder = Path(scripts.dir)
+    expected = Expected(heads=heads, revisions=MappingProxyType(revisions), project=project_of(folder / LOCK_NAME))
+    return _with_verdicts(expected, compatibility.read(folder / compatibility.FILE_NAME))
+
+
+def _with_verdicts(expected: Expected, verdicts: tuple[compatibility.Verdict, ...]) -> Expected:
+    """What a file declares of itself counts for more than what tests of the release before have shown."""
+    shown = compatibility.minimum_codes(verdicts, expected)
+    revisions = {
+        id_: replace(revision, minimum_code=revision.minimum_code or shown.get(id_))
+        for id_, revision in expected.revisions.items()
+    }
+    return replace(expected, revisions=MappingProxyType(revisions)) if shown else expected
 
 
 def project_of(path: Path) -> str | None:
-    """The project's name as the lock says it, whatever became of the revisions below; None where it says none."""
+    """The project's name as the lock says it, whatever became of the rest; None where it says none.
+
+    Read from its line and not as TOML: in the conflict of two branches, which this command is there to settle, a new
+    name would make every database another project's.
+    """
     try:
-        head = tomllib.loads(path.read_text(encoding="utf-8").partition("\n[")[0])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        head = path.read_text(encoding="utf-8").partition("\n[")[0]
+    except (OSError, UnicodeDecodeError):
         return None
-    name = head.get("project")
-    return name if isinstance(name, str) and head.get("format") == LOCK_FORMAT else None
+    name = _PROJECT.search(head)
+    return name[1] if name and f"format = {LOCK_FORMAT}\n" in head else None
 
 
 def render(expected: Expected) -> str:

@@ -1,6 +1,10 @@
 """The verdict for people."""
 
-from migration_gate.status import Finding, SchemaStatus
+from migration_gate.findings import Finding
+from migration_gate.status import SchemaStatus
+
+# How many revisions a line names before it says how many there are.
+MOST_LISTED = 8
 
 
 def as_text(status: SchemaStatus) -> str:
@@ -12,7 +16,7 @@ def as_text(status: SchemaStatus) -> str:
     if status.servable and not status.statements_proven:
         lines.append("  judged by the revisions alone: no statement of the application was tried, nor its role")
     if status.missing:
-        lines.append(f"  not applied: {', '.join(status.missing)}")
+        lines.append(f"  not applied: {_listed(status.missing)}")
     lines += _mending(status.cause, status.solution)
     for finding in status.findings:
         if finding.state is not status.state:
@@ -20,9 +24,16 @@ def as_text(status: SchemaStatus) -> str:
     return "\n".join(lines)
 
 
+def _listed(revisions: tuple[str, ...]) -> str:
+    if len(revisions) <= MOST_LISTED:
+        return ", ".join(revisions)
+    return f"{len(revisions)} revisions, from {revisions[0]} to {revisions[-1]}"
+
+
 def _also(finding: Finding, told: str) -> list[str]:
     # The place on the graph, with which each evidence begins, has been told.
-    evidence = finding.evidence.removeprefix(told).removeprefix("; ")
+    said = told.split("; ")
+    evidence = "; ".join(part for part in finding.evidence.split("; ") if part not in said)
     return ["", f"also {finding.state}:", f"  {evidence}", *_mending(finding.cause, finding.solution)]
 
 

@@ -17,6 +17,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import make_url
 
 from migration_gate.connection import observe
 from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, STATEMENTS_ATTRIBUTE
@@ -114,6 +115,10 @@ def _observed(migration: MigrationContext, expected: Expected, statements: State
     connection.rollback()
     if statements is None or not statements.sql or not judge(expected, observed).allows_traffic:
         return observed
-    own = connection.engine.url.render_as_string(hide_password=False)
-    broken = broken_statements(Statements(statements.address or own, statements.sql))
-    return observed if broken is None else replace(observed, statements_proven=True, broken_statements=broken)
+    # Where the application has no address of its own, its role is this session's.
+    broken = broken_statements(statements, connection)
+    if broken is None:
+        return observed
+    # Whose statements these are is told with what it may not do.
+    role = (make_url(statements.address).username if statements.address else None) or observed.role
+    return replace(observed, role=role, statements_proven=True, broken_statements=broken)

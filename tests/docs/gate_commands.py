@@ -11,7 +11,8 @@ from alembic.config import CommandLine
 from migration_gate import cli
 
 _FENCE = re.compile(r"^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`((?:alembic|migration-gate) [^`…]+)`")
+# A verb by itself, in a sentence, is its name and no command line.
+_INLINE = re.compile(r"`((?:alembic|migration-gate) [^`…\s]+ [^`…]+)`")
 _OPERATORS = frozenset({";", "&&", "||", "|", "&", "(", ")", "<", ">", ">>"})
 PROGRAMS = frozenset({"alembic", "migration-gate"})
 

@@ -107,6 +107,11 @@ class Library:
         return Service(environment, self._project.folder, command, cwd=self._project.folder)
 
 
+@pytest.fixture
+def project(tmp_path: Path, empty_database: Database) -> Project:
+    return Project(tmp_path / "project", empty_database.migrator_url)
+
+
 @pytest.fixture(autouse=True)
 def psql() -> None:
     if shutil.which("psql") is None:
@@ -114,8 +119,8 @@ def psql() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(path.stem for path in RUNBOOKS.glob("*.md")))
-def test_the_runbook_shows_what_its_commands_print(code: str, bare_project: Project, empty_database: Database) -> None:
-    library = Library(code, bare_project, empty_database)
+def test_the_runbook_shows_what_its_commands_print(code: str, project: Project, empty_database: Database) -> None:
+    library = Library(code, project, empty_database)
     shown = [each for each in _shown(code) if "curl " not in each.text]
 
     assert shown
@@ -125,8 +130,8 @@ def test_the_runbook_shows_what_its_commands_print(code: str, bare_project: Proj
 
 
 @pytest.mark.parametrize("code", [path.stem for path in RUNBOOKS.glob("*.md") if "$ curl " in path.read_text()])
-def test_the_runbook_shows_what_the_service_tells(code: str, bare_project: Project, empty_database: Database) -> None:
-    library = Library(code, bare_project, empty_database)
+def test_the_runbook_shows_what_the_service_tells(code: str, project: Project, empty_database: Database) -> None:
+    library = Library(code, project, empty_database)
     with library.serve() as service:
         service.wait_for("/livez", 200)
         for command in _shown(code):
@@ -137,12 +142,12 @@ def test_the_runbook_shows_what_the_service_tells(code: str, bare_project: Proje
 
 @pytest.mark.parametrize(
     ("code", "blocks"),
-    [pytest.param(code, blocks, id=f"{code}-{blocks}") for code in MENDED_BY for blocks in MENDED_BY[code]],
+    [pytest.param(code, blocks, id=f"{code}-{blocks}") for code, ways in MENDED_BY.items() for blocks in ways],
 )
 def test_what_the_runbook_says_mends_it(
-    code: str, blocks: list[int], bare_project: Project, empty_database: Database
+    code: str, blocks: list[int], project: Project, empty_database: Database
 ) -> None:
-    library = Library(code, bare_project, empty_database)
+    library = Library(code, project, empty_database)
     document = (RUNBOOKS / f"{code}.md").read_text(encoding="utf-8")
     mending = list(fences(document.partition("\n## Mend it\n")[2].partition("\n## ")[0], "sh"))
 

@@ -203,3 +203,17 @@ def test_two_branches_of_which_one_adds_a_migration_merge_without_a_conflict(pro
     succeed(_git(project, "merge", "-q", "--no-edit", "lend"))
 
     check(project.config)
+
+
+def test_a_lock_with_a_conflict_left_in_it_keeps_the_projects_name(project: Project) -> None:
+    write(project.config)
+    before = read_lock(project.lock).project
+    text = project.lock.read_text()
+    heads = next(line for line in text.splitlines() if line.startswith("heads"))
+    conflict = f'<<<<<<< HEAD\n{heads}\n=======\nheads = ["7777"]\n>>>>>>> other'
+    project.lock.write_text(text.replace(heads, conflict))
+
+    write(project.config)
+
+    assert before is not None
+    assert read_lock(project.lock).project == before
