@@ -23,7 +23,7 @@ from alembic.util import CommandError
 from migration_gate import compatibility
 from migration_gate.errors import RevisionsLockError
 from migration_gate.expected import LOCK_FORMAT, LOCK_NAME, REWRITE, Expected, Revision, read_lock
-from migration_gate.phases import declared
+from migration_gate.phases import Declared, declared
 
 # alembic_version.version_num is VARCHAR(32): a longer id fails at the very end of its upgrade.
 LONGEST_REVISION_ID = 32
@@ -58,8 +58,12 @@ def checksum(source: str) -> str:
     return "code-sha256:" + hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()
 
 
-def expected_from_scripts(config: Config) -> Expected:
+def expected_from_scripts(config: Config, *, declarations: bool = True) -> Expected:
     """The revision graph as Alembic reads it from the migration files, parents before children.
+
+    Parameters
+    ----------
+    declarations: read what the files declare of themselves as well, which revisions.lock does not hold.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def expected_from_scripts(config: Config) -> Expected:
                 solution=f"shorten the id in {script.path}",
             )
         path = Path(script.path)
-        says = declared(script.module)
+        says = declared(script.module) if declarations else Declared()
         revisions[script.revision] = Revision(
             id=script.revision,
             parents=tuple(sorted(script._all_down_revisions)),
@@ -150,7 +154,7 @@ def write(config: Config) -> Path:
     The first one gives the project a name, by which a database knows whose ledger it keeps.
     """
     path = lock_path(config)
-    expected = expected_from_scripts(config)
+    expected = expected_from_scripts(config, declarations=False)
     if expected.project is None:
         expected = replace(expected, project=uuid.uuid4().hex)
     path.write_text(render(expected), encoding="utf-8")
@@ -160,7 +164,7 @@ def write(config: Config) -> Path:
 def check(config: Config) -> None:
     """Raise RevisionsLockError where the lock does not say what the migration files say."""
     path = lock_path(config)
-    expected = expected_from_scripts(config)
+    expected = expected_from_scripts(config, declarations=False)
     if path.exists() and path.read_text(encoding="utf-8") == render(expected):
         return
     if edited := _edited(path, expected):

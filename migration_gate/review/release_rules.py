@@ -37,7 +37,7 @@ def graph_findings(config: Config, files: Mapping[Path, MigrationFile]) -> list[
     ]
     if not found:
         try:
-            revisions_lock.expected_from_scripts(config)
+            revisions_lock.expected_from_scripts(config, declarations=False)
         except RevisionsLockError as error:
             found.append(Finding("broken-graph", Level.ERROR, error.message, advice=error.solution))
         except Exception as error:  # noqa: BLE001  a migration file that cannot even be imported

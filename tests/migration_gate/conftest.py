@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.databases import Database
 from tests.migration_gate.scratch import Project
+
+# Tests write a migration again within a second, and at the same length: Python would take its cached code for current.
+sys.dont_write_bytecode = True
 
 
 @pytest.fixture

@@ -156,7 +156,9 @@ class Project:
         self.revision(TITLE_INDEX, BOOK, CREATE_INDEX, 'op.execute("DROP INDEX book_title")')
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        return {"MIGRATION_DATABASE_URL": self.url, "PYTHONPATH": str(ROOT)} | dict(variables)
+        return {"MIGRATION_DATABASE_URL": self.url, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | dict(
+            variables
+        )
 
     def alembic(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`alembic …` to its end."""

@@ -96,8 +96,9 @@ def _sessions_of(process: subprocess.Popen[str]) -> str:
 
 
 def _holds(process: subprocess.Popen[str]) -> str:
-    # A session that was only just opened when the network went is not looked after yet; it has nothing to hold either.
-    return f"{_sessions_of(process)} AND pid IN (SELECT pid FROM pg_locks)"
+    # A session that was only just opened when the network went is not looked after yet; it has nothing to hold either,
+    # but the lock on its own transaction.
+    return f"{_sessions_of(process)} AND pid IN (SELECT pid FROM pg_locks WHERE locktype <> 'virtualxid')"
 
 
 def _disturb(how: str, migrating: subprocess.Popen[str], database: Database, hole: BlackHole) -> None:
