@@ -20,9 +20,8 @@ from migration_gate.connection import ADDRESS_ATTRIBUTE, read
 from migration_gate.environment import AFTER_REVISION_ATTRIBUTE
 from migration_gate.errors import UpgradeRefused
 from migration_gate.expected import lineage
-from migration_gate.ledger_verbs import Opened, stamp, with_database
+from migration_gate.ledger_verbs import Opened, end_noted_run, stamp, with_database
 from migration_gate.postgres.url import sqlalchemy_url
-from migration_gate.proof import live_catalog
 from migration_gate.scratch_database import scratch_database
 from migration_gate.upgrade import own_errors
 
@@ -119,9 +118,7 @@ def _write(opened: Opened, chosen: Point) -> None:
         if id_ in held:
             row = ledger.RevisionRow(id_, known.parents, "baseline", known.checksum, run, known.phase)
             ledger.write_revision(opened.connection, opened.table, row)
-    opened.connection.commit()
-    left = live_catalog(opened.connection, opened.table)
-    ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
+    end_noted_run(opened, run)
 
 
 def _history(

@@ -180,20 +180,19 @@ def observe(connection: Connection, table: VersionTable) -> Observed:
     observed: Observed = read(connection, observation(table))
     # What a revision that stopped halfway has done is no change by hand.
     if observed.ledger_format >= LEDGER_WITH_CATALOG and not observed.unfinished:
-        observed = replace(observed, drift=_drift(connection, table))
+        observed = replace(observed, drift=read_unless_locked(connection, drift(table)))
     return observed
 
 
-def _drift(connection: Connection, table: VersionTable) -> tuple[str, ...] | None:
+def read_unless_locked(connection: Connection, reading: Generator[str, Any, Any]) -> Any:
+    """Like `read`; None, with the transaction ended, where somebody works on a table that must be looked at."""
     try:
-        found: tuple[str, ...] | None = read(connection, drift(table))
+        return read(connection, reading)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
-        # Somebody works on a table at this moment: what it is like cannot be said.
         connection.rollback()
         return None
-    return found
 
 
 def read(connection: Connection, reading: Generator[str, Any, Any]) -> Any:

@@ -149,9 +149,7 @@ def accept(config: Config, reason: str) -> tuple[str, ...]:
                     reason=reason,
                 )
                 ledger.write_revision(opened.connection, opened.table, row)
-        opened.connection.commit()
-        left = live_catalog(opened.connection, opened.table)
-        ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
+        end_noted_run(opened, run)
         return tuple(accepted)
 
     return with_database(config, write, writes=True)
@@ -168,9 +166,7 @@ def settle(config: Config, reason: str) -> int:
             f"UPDATE {opened.table.beside(STEP_TABLE)} SET settled = true WHERE NOT settled"
         )
         settled = done.rowcount
-        opened.connection.commit()
-        left = live_catalog(opened.connection, opened.table)
-        ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
+        end_noted_run(opened, run)
         return settled
 
     return with_database(config, write, writes=True)
@@ -210,6 +206,13 @@ def stamp(config: Config, revisions: Sequence[str]) -> None:
     """`alembic stamp --purge`, with the gate's own errors."""
     with own_errors():
         command.stamp(config, list(revisions), purge=True)
+
+
+def end_noted_run(opened: Opened, run: int) -> None:
+    """Complete a run of a person's, with the schema as it is: what later looks are compared with."""
+    opened.connection.commit()
+    left = live_catalog(opened.connection, opened.table)
+    ledger.end_run(opened.connection, opened.table, run, None, catalog=left)
 
 
 def _require_ledger(opened: Opened) -> None:

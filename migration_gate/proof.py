@@ -11,10 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from migration_gate.catalog import Catalog, catalog
-from migration_gate.connection import LOCK_NOT_AVAILABLE, engine_for, prove_on, prove_statements, read
+from migration_gate.connection import engine_for, prove_on, prove_statements, read, read_unless_locked
 from migration_gate.errors import DatabaseUnreachable, ProofFailed
 from migration_gate.observe import observation
 from migration_gate.observed import BrokenStatement, Observed
@@ -112,15 +111,10 @@ def live_catalog(connection: Connection, table: VersionTable) -> Catalog | None:
     None where somebody holds a table locked: changes by hand are not told then until the next run.
     """
     schemas = connection.exec_driver_sql(f"SELECT schemas FROM {table.beside(IDENTITY_TABLE)}").scalar_one()
-    try:
-        found: Catalog = read(connection, catalog(schemas, table.name))
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-            raise
+    found: Catalog | None = read_unless_locked(connection, catalog(schemas, table.name))
+    connection.rollback()
+    if found is None:
         logger.warning("a table is locked by another session: what this run leaves is not noted for later looks")
-        return None
-    finally:
-        connection.rollback()
     return found
 
 

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -34,6 +35,20 @@ def run(*command: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -
     return subprocess.run(
         command, env=os.environ | (env or {}), cwd=cwd, capture_output=True, text=True, timeout=90, check=False
     )
+
+
+@contextmanager
+def running(
+    *command: str, env: Mapping[str, str], cwd: Path, stderr: int = subprocess.STDOUT
+) -> Iterator[subprocess.Popen[str]]:
+    """A command as a process, killed at the end; what it says on stdout and, unless told otherwise, stderr is kept."""
+    process = subprocess.Popen(command, env=os.environ | env, cwd=cwd, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=20)
 
 
 def run_alembic(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from textwrap import dedent, indent
 from alembic.config import Config
 
 from tests.databases import Database
-from tests.processes import ROOT, run
+from tests.processes import ROOT, run, running
 
 # Sorted as text these ids stand in the opposite order of their history.
 SHELF, BOOK, TITLE_INDEX = "f00d", "beef", "0abc"
@@ -172,20 +171,9 @@ class Project:
     @contextmanager
     def running(self, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
         """`alembic …` or `migration_gate …` (the first argument tells) as a process, killed at the end."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            env=os.environ | self.environment(variables),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
+        command = (sys.executable, "-m", *arguments)
+        with running(*command, env=self.environment(variables), cwd=self.folder) as process:
             yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate(timeout=20)
 
 
 def until(condition: Callable[[], object], within_s: float = 30.0) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from tests.migration_gate.adoption.files import (
     TEMPLATE,
 )
 from tests.migration_gate.adoption.history import CORE, History
-from tests.processes import ROOT, run
+from tests.processes import ROOT, run, running
 
 #: SQLAlchemy's asynchronous side cannot be imported without it; then the fleet begins with a synchronous env.py.
 HAS_GREENLET = importlib.util.find_spec("greenlet") is not None
@@ -100,20 +99,8 @@ class Fleet:
     @contextmanager
     def running(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A command as a process, killed at the end."""
-        process = subprocess.Popen(
-            [self.python, "-m", module, *arguments],
-            env=os.environ | self._variables,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
+        with running(self.python, "-m", module, *arguments, env=self._variables, cwd=self.folder) as process:
             yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate(timeout=20)
 
     @property
     def _variables(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import psycopg
 
 from tests.databases import Database, Server
 from tests.migration_gate.scratch import Project, succeed
-from tests.processes import run
+from tests.processes import run, running
 
 # The verb as the command line has it, whatever other verbs do.
 _DRIVER = """\
@@ -95,20 +94,10 @@ class Stage:
     @contextmanager
     def rehearsing(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A rehearsal as a process, killed at the end."""
-        process = subprocess.Popen(
-            self.command(*arguments),
-            env=os.environ | self.project.environment({}),
-            cwd=self.project.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        environment = self.project.environment({})
+        command = self.command(*arguments)
+        with running(*command, env=environment, cwd=self.project.folder, stderr=subprocess.PIPE) as process:
             yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate(timeout=20)
 
     def admin(self, sql: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.server.admin_url, autocommit=True) as connection:
