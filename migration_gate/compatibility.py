@@ -49,6 +49,11 @@ class Verdict:
     when: str
     revisions: Mapping[str, str]
 
+    @property
+    def tells_of_older_code(self) -> bool:
+        """Whether older code was tried, and runs."""
+        return self.result == PASSED and bool(self.previous)
+
     def is_stale(self, expected: Expected) -> bool:
         """Whether another graph, or other files, were tried than there are now."""
         if not {*self.heads, *self.previous} <= expected.revisions.keys():
@@ -65,18 +70,25 @@ def between_releases(expected: Expected, previous: tuple[str, ...], heads: tuple
 
 def minimum_codes(verdicts: tuple[Verdict, ...], expected: Expected) -> dict[str, str]:
     """For each revision on which there is a verdict, the oldest head whose code runs on the schema after it."""
-    found = {}
-    for verdict in verdicts:
-        if verdict.is_stale(expected) or not verdict.revisions:
-            continue
-        between = between_releases(expected, verdict.previous, verdict.heads)
-        if verdict.result == PASSED and verdict.previous:
-            # Of several heads, the one that was applied last: code that knows it is seldom without the others.
-            needed = [id_ for id_ in expected.revisions if id_ in verdict.previous][-1]
-        else:
-            needed = between[0]
-        found.update(dict.fromkeys(between, needed))
-    return found
+    return {id_: _needed(verdict, expected) for id_, verdict in _fresh(verdicts, expected).items()}
+
+
+def proven_codes(verdicts: tuple[Verdict, ...], expected: Expected) -> dict[str, str]:
+    """Those of `minimum_codes` that tests have passed for; a test that failed proves nothing of older code."""
+    fresh = _fresh(verdicts, expected).items()
+    return {id_: _needed(verdict, expected) for id_, verdict in fresh if verdict.tells_of_older_code}
+
+
+def _fresh(verdicts: tuple[Verdict, ...], expected: Expected) -> dict[str, Verdict]:
+    """For each revision, the verdict that counts: the last that is not stale."""
+    return {id_: verdict for verdict in verdicts if not verdict.is_stale(expected) for id_ in verdict.revisions}
+
+
+def _needed(verdict: Verdict, expected: Expected) -> str:
+    if verdict.tells_of_older_code:
+        # Of several heads, the one that was applied last: code that knows it is seldom without the others.
+        return [id_ for id_ in expected.revisions if id_ in verdict.previous][-1]
+    return between_releases(expected, verdict.previous, verdict.heads)[0]
 
 
 def read(path: Path) -> tuple[Verdict, ...]:

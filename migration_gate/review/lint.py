@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from migration_gate import compatibility
 from migration_gate.errors import MigrationGateError
 from migration_gate.expected import lineage
 from migration_gate.phases import Declared, declared
@@ -22,6 +23,7 @@ from migration_gate.review.since import git_root, released_since
 from migration_gate.review.squawk import squawk_findings
 from migration_gate.review.squawk_rules import DECISIONS, OFF
 from migration_gate.review.subject import Models, Subject, read_models
+from migration_gate.revisions_lock import expected_from_scripts
 
 #: Rules that need `--scratch-url`, and rules that need to know what a release is.
 SCRATCH_RULES = frozenset({"upgrade-fails", "models-differ", "downgrade-fails", "downgrade-leaves-traces"})
@@ -92,7 +94,10 @@ def lint(
         environment = described(config)
         models = read_models(environment.metadata) if environment else Models()
         wanted = [each for each in rendered.values() if each.id in new]
-        subjects = [_subject(each, files, rendered, models, found) for each in wanted]
+        proven = _proven_codes(config)
+        subjects = [
+            replace(_subject(each, files, rendered, models, found), proven_code=proven.get(each.id)) for each in wanted
+        ]
         found += release_rules.multiple_heads(config, files)
         found += release_rules.lock_findings(config)
         found += squawk_findings(subjects, pg_version=pg_version, env_bounds_locks=environment is not None)
@@ -129,6 +134,11 @@ def _files(folders: Iterable[Path]) -> dict[Path, MigrationFile]:
             if file.revision is not None:
                 read[path] = file
     return read
+
+
+def _proven_codes(config: Config) -> Mapping[str, str]:
+    verdicts = compatibility.read(Path(ScriptDirectory.from_config(config).dir) / compatibility.FILE_NAME)
+    return compatibility.proven_codes(verdicts, expected_from_scripts(config, declarations=False))
 
 
 def _subject(

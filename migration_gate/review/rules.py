@@ -176,8 +176,8 @@ def irreversible_downgrade(subject: Subject) -> Iterator[Finding]:
 
 
 def contract_undeclared(subject: Subject) -> Iterator[Finding]:
-    """A contracting revision that does not say which code still runs after it."""
-    if subject.phase is not Phase.CONTRACT or subject.declared.minimum_code is not None:
+    """A contracting revision of which neither its file nor a proof says which code still runs after it."""
+    if subject.phase is not Phase.CONTRACT or subject.names_older_code:
         return
     takes = list(contractions(subject.rendered.changes))
     what = ", ".join(dict.fromkeys(f"{each.verb} {'.'.join(filter(None, (each.on, each.name)))}" for each in takes[:4]))
@@ -190,7 +190,8 @@ def contract_undeclared(subject: Subject) -> Iterator[Finding]:
         " database cannot tell a release that was rolled back whether it is one that does.",
         at=at or subject.file.revision_line,
         advice=f'Declare the oldest revision whose code still runs: gate_minimum_code = "{parent}" if it is the one'
-        ' before. Where no code can notice, say so: gate_phase = "expand".',
+        ' before. Where no code can notice, say so: gate_phase = "expand". Or let the tests of the release before prove'
+        " that it runs: migration-gate compatibility.",
     )
 
 

@@ -167,7 +167,7 @@ def _is_in_order(subject: Subject, rule: str, decision: Decision, change: Change
     """Whether what squawk says of statements in general does not hold for this one."""
     if decision.concerns in {"locks", "readers"} and change.on in subject.created:
         return True
-    if decision.declarable and subject.declared.minimum_code is not None:
+    if decision.declarable and subject.names_older_code:
         return True
     if rule == "adding-not-nullable-field":
         return subject.proves_not_null(change)

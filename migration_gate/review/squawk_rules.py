@@ -15,7 +15,8 @@ from migration_gate.review.findings import Level
 class Decision:
     """`concerns` tells for whom: "locks" and "readers" mean nothing on a table that the revision itself creates.
 
-    What takes something away (`declarable`) is in order once the revision declares `gate_minimum_code`.
+    What takes something away (`declarable`) is in order once the revision declares `gate_minimum_code`, or a proof has
+    shown which code runs without it.
     """
 
     level: Level

@@ -46,13 +46,22 @@ def read_models(metadata: Sequence[MetaData]) -> Models:
 
 @dataclass(frozen=True)
 class Subject:
-    """A new revision: its SQL, its file, what it declares, and the revisions that it descends from, oldest first."""
+    """A new revision: its SQL, its file, what it declares, and the revisions that it descends from, oldest first.
+
+    `proven_code` is the oldest head whose own tests have passed on the schema after it.
+    """
 
     rendered: Rendered
     file: MigrationFile
     declared: Declared
     history: Sequence[Rendered] = ()
     models: Models = field(default_factory=Models)
+    proven_code: str | None = None
+
+    @property
+    def names_older_code(self) -> bool:
+        """Whether a database that has this revision can tell which older code runs on it."""
+        return (self.declared.minimum_code or self.proven_code) is not None
 
     @property
     def id(self) -> str:
