@@ -1,4 +1,4 @@
-"""The verdict as Prometheus metrics, read from the watcher at each scrape.
+"""The verdict as Prometheus metrics, read at each scrape.
 
 Read and not pushed: a value that is computed when it is asked for cannot go stale unnoticed. Every series is there
 from the first scrape. What only the database can tell is NaN before its first answer; while it cannot be asked,
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -17,23 +18,30 @@ from prometheus_client.registry import Collector
 
 from migration_gate.observed import Observed, RunTotal
 from migration_gate.states import State
-from migration_gate.watch import Verdict, Watcher
+from migration_gate.watch import Verdict
 
 COMMANDS = ("upgrade", "downgrade", "stamp", "baseline", "accept", "settle")
 RESULTS = ("succeeded", "failed", "abandoned", "running")
 
 
-class SchemaCollector(Collector):
-    """Register it once: `registry.register(SchemaCollector(watcher))`."""
+class KeepsVerdict(Protocol):
+    """What knows the verdict: a `SchemaGate`, or a `Watcher` of one's own."""
 
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+class SchemaCollector(Collector):
+    """Register it once: `registry.register(SchemaCollector(gate))`."""
+
+    def __init__(self, keeper: KeepsVerdict) -> None:
+        self._keeper = keeper
 
     def describe(self) -> list[Metric]:
         return []  # the registry asks for names at registration, when there is nothing to tell yet
 
     def collect(self) -> Iterator[Metric]:
-        verdict = self._watcher.verdict
+        verdict = self._keeper.verdict
         yield from _verdict(verdict)
         yield from _left_over(verdict.observed if verdict.reachable else None)
         yield from _runs(verdict.observed)

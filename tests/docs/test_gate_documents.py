@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from tests.docs import test_links
 from tests.docs.gate_commands import commands, fences, parse
 from tests.docs.tables import Table, names_in, tables
 from tests.migration_gate.scratch import Project, succeed
-from tests.processes import ROOT
+from tests.processes import ROOT, run
 
 DOCS = ROOT / "docs"
 FOLDERS = {"en": DOCS / "gate", "fr": DOCS / "fr" / "gate"}
@@ -181,6 +182,14 @@ def test_what_stands_in_a_file_of_configuration_can_be_read() -> None:
         compile(block, "adopting.md", "exec")
     for block in fences(text, "toml"):
         tomllib.loads(block)
+
+
+def test_the_collector_takes_the_gate_as_a_type_checker_sees_it(tmp_path: Path) -> None:
+    texts = [(folder / "adopting.md").read_text(encoding="utf-8") for folder in FOLDERS.values()]
+    (block,) = {block for text in texts for block in fences(text, "python") if "SchemaCollector" in block}
+    (tmp_path / "adopter.py").write_text(block)
+
+    succeed(run(sys.executable, "-m", "mypy", str(tmp_path / "adopter.py"), cwd=ROOT))
 
 
 @pytest.mark.parametrize("name", ["upgrade.svg", "upgrade.fr.svg"])
