@@ -20,12 +20,13 @@ class Change:
 
     `verb` is in PostgreSQL's words (`add column`, `drop table`, `set not null`). `on` is the table, or the object
     itself where it is none; `name` the column, constraint or index; `to` a new name. All are folded as PostgreSQL
-    folds them, without the schema `public`. `columns` are those that a constraint or an index speaks of; `text`
-    holds the words of this change alone.
+    folds them, without the schema `public`; `spelled` is `on` as the statement writes it, to be written again.
+    `columns` are those that a constraint or an index speaks of; `text` holds the words of this change alone.
     """
 
     verb: str
     on: str
+    spelled: str
     name: str = ""
     to: str = ""
     text: str = ""
@@ -57,7 +58,7 @@ def _of_statement(statement: str) -> Iterator[Change]:
         for begin, end in between_commas(words, found.end()):
             part = words[begin:end]
             text = statement[begin:end].strip()
-            yield from _of_table(fold(found[1]), part.strip(), text)
+            yield from _of_table(found[1], part.strip(), text)
     else:
         yield from _of_object(words, statement)
         yield from _of_rows(words, statement)
@@ -79,7 +80,9 @@ def _match(pattern: str, code: str) -> re.Match[str] | None:
 
 
 def _names(code: str) -> tuple[str, ...]:
-    return tuple(fold(code[start:end].strip().split(" ")[0]) for start, end in between_commas(code))
+    """The name that each part of a list begins with; what is no name (an expression) stands as it is written."""
+    parts = [code[start:end].strip() for start, end in between_commas(code)]
+    return tuple(fold(found[0]) if (found := _match(NAME, part)) else part for part in parts)
 
 
 _COLUMN = rf"(?:COLUMN\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?({NAME})"
@@ -99,40 +102,43 @@ _OF_COLUMN = (
 )
 
 
-def _of_table(table: str, code: str, text: str) -> Iterator[Change]:
+def _of_table(spelled: str, code: str, text: str) -> Iterator[Change]:
     """One action of ALTER TABLE."""
+    table = fold(spelled)
     if found := _match(_CONSTRAINT, code):
-        yield _constraint(table, fold(found[1] or ""), " ".join(found[2].lower().split()), code, text)
+        yield _constraint(spelled, fold(found[1] or ""), " ".join(found[2].lower().split()), code, text)
     elif found := _match(rf"ADD\s+{_COLUMN}\s", code):
         definition = code[found.end() :]
         default = _DEFAULT.search(definition) is not None
         required = not default and re.search(r"\bNOT\s+NULL\b|\bPRIMARY\s+KEY\b", definition, re.IGNORECASE)
-        yield Change("add column", table, fold(found[1]), text=text, has_default=default, required=bool(required))
+        yield Change(
+            "add column", table, spelled, fold(found[1]), text=text, has_default=default, required=bool(required)
+        )
         if re.search(r"\bUNIQUE\b", definition, re.IGNORECASE):
-            yield Change("add unique", table, text=text, columns=(fold(found[1]),))
+            yield Change("add unique", table, spelled, text=text, columns=(fold(found[1]),))
     elif found := _match(rf"ALTER\s+(?:COLUMN\s+)?({NAME})\s+", code):
         for verb, pattern in _OF_COLUMN:
             if _match(pattern, code[found.end() :]):
-                yield Change(verb, table, fold(found[1]), text=text)
+                yield Change(verb, table, spelled, fold(found[1]), text=text)
     elif found := _match(rf"(DROP|VALIDATE)\s+CONSTRAINT\s+(?:IF\s+EXISTS\s+)?({NAME})", code):
-        yield Change(f"{found[1].lower()} constraint", table, fold(found[2]), text=text)
+        yield Change(f"{found[1].lower()} constraint", table, spelled, fold(found[2]), text=text)
     elif found := _match(rf"DROP\s+{_COLUMN}", code):
-        yield Change("drop column", table, fold(found[1]), text=text)
+        yield Change("drop column", table, spelled, fold(found[1]), text=text)
     elif found := _match(rf"RENAME\s+TO\s+({NAME})", code):
-        yield Change("rename table", table, to=fold(found[1]), text=text)
+        yield Change("rename table", table, spelled, to=fold(found[1]), text=text)
     elif found := _match(rf"RENAME\s+(CONSTRAINT\s+)?(?:COLUMN\s+)?({NAME})\s+TO\s+({NAME})", code):
         verb = "rename constraint" if found[1] else "rename column"
-        yield Change(verb, table, fold(found[2]), to=fold(found[3]), text=text)
+        yield Change(verb, table, spelled, fold(found[2]), to=fold(found[3]), text=text)
     elif _match(r"SET\s+SCHEMA|DETACH\s+PARTITION", code):
         concurrently = "CONCURRENTLY" in code.upper()
-        yield Change(" ".join(code.lower().split()[:2]), table, text=text, concurrently=concurrently)
+        yield Change(" ".join(code.lower().split()[:2]), table, spelled, text=text, concurrently=concurrently)
     elif _match(r"(?:ENABLE|FORCE)\s+ROW", code):
-        yield Change("enable row security", table, text=text)
+        yield Change("enable row security", table, spelled, text=text)
     elif code:
-        yield Change("alter table", table, text=text)
+        yield Change("alter table", table, spelled, text=text)
 
 
-def _constraint(table: str, name: str, kind: str, code: str, text: str) -> Change:
+def _constraint(spelled: str, name: str, kind: str, code: str, text: str) -> Change:
     using = re.search(rf"\bUSING\s+INDEX\s+({NAME})", code, re.IGNORECASE)
     listed = re.search(r"\b(?:CHECK|UNIQUE|KEY)\b[^(]*\((.*)\)", code, re.IGNORECASE | re.DOTALL)
     columns: tuple[str, ...] = ()
@@ -142,7 +148,14 @@ def _constraint(table: str, name: str, kind: str, code: str, text: str) -> Chang
         columns = _names(listed[1].split(")")[0])
     not_valid = re.search(r"\bNOT\s+VALID\b", code, re.IGNORECASE) is not None
     return Change(
-        f"add {kind}", table, name, text=text, columns=columns, using_index=using is not None, not_valid=not_valid
+        f"add {kind}",
+        fold(spelled),
+        spelled,
+        name,
+        text=text,
+        columns=columns,
+        using_index=using is not None,
+        not_valid=not_valid,
     )
 
 
@@ -186,20 +199,22 @@ def _of_object(code: str, text: str) -> Iterator[Change]:
         verb = "create unique index" if found[1] else "create index"
         columns = _names(listed[1].split(")")[0]) if listed else ()
         name = fold(found[3] or "")
-        yield Change(verb, fold(found[4]), name, text=text, columns=columns, concurrently=bool(found[2]))
+        yield Change(verb, fold(found[4]), found[4], name, text=text, columns=columns, concurrently=bool(found[2]))
     elif found := _match(_CREATE, code):
         replaces = _match(r"CREATE\s+OR\s+REPLACE", code)
-        yield Change(f"{'replace' if replaces else 'create'} {_kind(found[1])}", fold(found[2]), text=text)
+        yield Change(f"{'replace' if replaces else 'create'} {_kind(found[1])}", fold(found[2]), found[2], text=text)
     elif found := _match(_DROP, code + " "):
         for start, end in between_commas(found[3]):
             named = re.match(rf"\s*({NAME})(?:.*?\bON\s+({NAME}))?", found[3][start:end], re.IGNORECASE | re.DOTALL)
             if named:
-                on = fold(named[2] or named[1])
-                yield Change(f"drop {_kind(found[1])}", on, fold(named[1]), text=text, concurrently=bool(found[2]))
+                on = named[2] or named[1]
+                yield Change(
+                    f"drop {_kind(found[1])}", fold(on), on, fold(named[1]), text=text, concurrently=bool(found[2])
+                )
     elif found := _match(rf"ALTER\s+({_KINDS})\s+(?:IF\s+EXISTS\s+)?({NAME})\s*", code):
-        yield from _of_altered(_kind(found[1]), fold(found[2]), code[found.end() :], text)
+        yield from _of_altered(_kind(found[1]), found[2], code[found.end() :], text)
     elif found := _match(rf"REVOKE\b[^;]*?\bON\s+(?:TABLE\s+)?({NAME})", code):
-        yield Change("revoke", fold(found[1]), text=text)
+        yield Change("revoke", fold(found[1]), found[1], text=text)
 
 
 def _kind(words: str) -> str:
@@ -207,18 +222,19 @@ def _kind(words: str) -> str:
     return "table" if kind == "foreign table" else kind
 
 
-def _of_altered(kind: str, name: str, rest: str, text: str) -> Iterator[Change]:
+def _of_altered(kind: str, spelled: str, rest: str, text: str) -> Iterator[Change]:
+    name = fold(spelled)
     if found := _match(r"RENAME\s+[^;]*?\bTO\s+(\S+)", rest):
         # A view's column and an enum's value are renamed in the same words as the object.
-        yield Change(f"rename {kind}", name, to=fold(found[1]), text=text)
+        yield Change(f"rename {kind}", name, spelled, to=fold(found[1]), text=text)
     elif _match(r"SET\s+SCHEMA", rest):
-        yield Change("set schema", name, text=text)
+        yield Change("set schema", name, spelled, text=text)
     elif _match(r"ADD\s+VALUE", rest):
-        yield Change("add value", name, text=text)
+        yield Change("add value", name, spelled, text=text)
     elif _match(r"DROP\s+ATTRIBUTE|ALTER\s+ATTRIBUTE", rest):
-        yield Change("drop attribute", name, text=text)
+        yield Change("drop attribute", name, spelled, text=text)
     elif kind == "domain" and _match(r"ADD\b|SET\s+NOT\s+NULL", rest):
-        yield Change("add domain constraint", name, text=text)
+        yield Change("add domain constraint", name, spelled, text=text)
 
 
 _ROWS = (
@@ -232,12 +248,12 @@ _ROWS = (
 def _of_rows(code: str, text: str) -> Iterator[Change]:
     """What happens to rows, in a statement or in the common table expressions before it."""
     if found := _match(rf"TRUNCATE\s+(?:TABLE\s+)?(?:ONLY\s+)?({NAME})", code):
-        yield Change("truncate", fold(found[1]), text=text)
+        yield Change("truncate", fold(found[1]), found[1], text=text)
     elif found := _match(rf"COPY\s+({NAME})[^;]*\bFROM\b", code):
-        yield Change("copy", fold(found[1]), text=text)
+        yield Change("copy", fold(found[1]), found[1], text=text)
     elif _match(r"(?:WITH|UPDATE|DELETE|INSERT|MERGE)\b", code):
         even = re.sub(r"\s+", " ", code)
         for verb, pattern in _ROWS:
             for row in re.finditer(pattern, even, re.IGNORECASE):
                 reads = verb == "insert" and re.search(r"\bSELECT\b.*\bFROM\b", even, re.IGNORECASE)
-                yield Change("insert select" if reads else verb, fold(row[1]), text=text)
+                yield Change("insert select" if reads else verb, fold(row[1]), row[1], text=text)

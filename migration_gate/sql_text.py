@@ -90,6 +90,12 @@ def fold(name: str) -> str:
     return ".".join(folded[1:] if len(folded) > 1 and folded[0] == "public" else folded)
 
 
+def schema_of(name: str) -> str:
+    """What stands before a name's last part as it is written, its dot included; empty where nothing does."""
+    *schema, _ = re.findall(_PART, name)
+    return "".join(f"{part}." for part in schema)
+
+
 def between_commas(code: str, start: int = 0) -> Iterator[tuple[int, int]]:
     """Where the parts of a blanked list begin and end; commas inside brackets do not part."""
     depth, begin = 0, start

@@ -25,12 +25,12 @@ _NO_REWRITE = "Do it in batches, each in a transaction of its own, in a revision
 def batched_rewrite(change: Change, subject: Subject) -> Rewrite:
     """A statement over a whole table, as a walk through it by ranges of its key."""
     sql = change.text.strip()
-    code_ = blank(sql)
-    source = _source(change, code_)
+    code_ = blank(sql, names=True)
+    source = _source(change, blank(sql))
     if source is None or _AGGREGATES.search(code_) or re.match(r"(?:WITH|MERGE)\b", code_, re.IGNORECASE):
         return _NO_REWRITE, ()
     table, name = source
-    key = subject.models.key_of(table)
+    key = subject.models.key_of(fold(table))
     where = _top_level_where(code_)
     rest = code_[where.end() :] if where else code_
     ends = _ENDS.search(rest)
@@ -59,7 +59,7 @@ def batched_rewrite(change: Change, subject: Subject) -> Rewrite:
 
 
 def _source(change: Change, code_: str) -> tuple[str, str] | None:
-    """The table that is walked, folded, and the name by which the statement calls it."""
+    """The table that is walked, as it is written, and the name by which the statement calls it."""
     alias = (
         rf"({NAME})(?:\s+(?:AS\s+)?(?!SET\b|WHERE\b|USING\b|ORDER\b|ON\b|RETURNING\b|JOIN\b|LEFT\b|INNER\b)({NAME}))?"
     )
@@ -69,7 +69,7 @@ def _source(change: Change, code_: str) -> tuple[str, str] | None:
         "insert select": rf"INSERT\s+INTO\b.*?\bFROM\s+(?:ONLY\s+)?{alias}",
     }.get(change.verb)
     found = re.match(pattern, code_, re.IGNORECASE | re.DOTALL) if pattern else None
-    return (fold(found[1]), found[2] or found[1]) if found else None
+    return (found[1], found[2] or found[1]) if found else None
 
 
 def _top_level_where(code_: str) -> re.Match[str] | None:
@@ -106,11 +106,18 @@ def enum_rewrite(subject: Subject, value: str) -> tuple[Code, ...]:
     """A new value of an enum, and what uses it, in two revisions."""
     adds = [each for each in subject.rendered.statements if any(c.verb == "add value" for c in each.changes)]
     uses = [each for each in subject.rendered.statements if each not in adds and f"'{value}'" in each.sql]
+    only_rows = all(change.moves_data for each in uses for change in each.changes)
+    undo = code.VALUES_STAY if only_rows else 'raise NotImplementedError("write here what undoes it")'
     stays = '"""A value of an enum cannot be taken out, and one that nobody uses harms nobody."""'
     return (
-        Code("the value", revision([execute(each.sql) for each in adds], [stays])),
-        Code("what uses it", revision([execute(each.sql) for each in uses], [code.VALUES_STAY])),
+        Code("the value", revision([execute(_unless_there(each.sql)) for each in adds], [stays])),
+        Code("what uses it", revision([execute(each.sql) for each in uses], [undo])),
     )
+
+
+def _unless_there(sql: str) -> str:
+    """A downgrade leaves the value, and the next upgrade meets it."""
+    return re.sub(r"\bADD\s+VALUE\s+(?!IF\b)", "ADD VALUE IF NOT EXISTS ", sql, count=1, flags=re.IGNORECASE)
 
 
 def index_rewrite(statement: Statement, subject: Subject) -> Rewrite:

@@ -37,16 +37,16 @@ def unbatched_backfill(subject: Subject) -> Iterator[Finding]:
 
 def is_bounded(sql: str, change: Change, subject: Subject) -> bool:
     """Whether a statement touches a limited number of rows: a batch, a range, rows named by their key."""
-    code = blank(sql)
+    code, words = blank(sql), blank(sql, names=True)
     if re.match(r"\s*DO\b", code, re.IGNORECASE):
         return re.search(r"\bLOOP\b", sql, re.IGNORECASE) is not None and "COMMIT" in sql.upper()
-    if re.search(r"\bLIMIT\b|\bFETCH\s+(?:FIRST|NEXT)\b|\bctid\b", code, re.IGNORECASE):
+    if re.search(r"\bLIMIT\b|\bFETCH\s+(?:FIRST|NEXT)\b|\bctid\b", words, re.IGNORECASE):
         return True
     if change.verb == "insert select" and not _reads_rows_of(code, subject):
         return True
-    if re.search(r"\bWHERE\b.*\bOR\b", _without_brackets(code), re.IGNORECASE | re.DOTALL):
+    if re.search(r"\bWHERE\b.*\bOR\b", _without_brackets(words), re.IGNORECASE | re.DOTALL):
         return False  # a range on one side of an OR bounds nothing
-    if re.search(r"\bBETWEEN\b", code, re.IGNORECASE):
+    if re.search(r"\bBETWEEN\b", words, re.IGNORECASE):
         return True
     above = set(re.findall(rf"({NAME})\s*>=?", code))
     if above & set(re.findall(rf"({NAME})\s*<=?(?!>)", code)):

@@ -7,17 +7,11 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from sqlalchemy.dialects import postgresql
+
 # SQLAlchemy's text() would take these for parameters.
 _COLON = re.compile(r"(?<![:\w\\]):(?=\w+(?!:|\w))")
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)?")
-# Words that PostgreSQL reserves and people all the same call tables and columns.
-_RESERVED = frozenset(
-    re.findall(
-        r"\w+",
-        "all analyze asc both case cast check column default desc end from group limit offset order primary references"
-        " select table to user when where window with",
-    )
-)
+_NAMES = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 
 NOTHING_TO_UNDO = '"""A valid constraint is no obstacle to the revisions before: there is nothing to undo."""'
 VALUES_STAY = '"""The revisions before do not mind the values that this one wrote: there is nothing to undo."""'
@@ -28,10 +22,8 @@ RERUNNABLE = "# Each batch commits by itself, and a row that is met twice stays 
 
 
 def quoted(name: str) -> str:
-    """A folded name as SQL takes it."""
-    if _PLAIN.fullmatch(name) and not _RESERVED & set(name.split(".")):
-        return name
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+    """A folded name of one part as SQL takes it."""
+    return _NAMES.quote(name)
 
 
 def code_at(revision: str, why: str) -> str:
@@ -48,7 +40,15 @@ def execute(sql: str) -> str:
     literal = json.dumps(text, ensure_ascii=False) if '"' not in text or "'" in text else repr(text)
     if len(literal) < 97 or "\n" in text:
         return f"op.execute({literal})"
-    pieces = textwrap.wrap(text, 94, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
+    pieces = textwrap.wrap(
+        text,
+        94,
+        drop_whitespace=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     lines = "\n".join(f"    {json.dumps(piece, ensure_ascii=False)}" for piece in pieces)
     return f"op.execute(\n{lines}\n)"
 
@@ -72,9 +72,11 @@ def batched(table: str, key: str, statement: str) -> str:
 
     Parameters
     ----------
+    table: as SQL writes it.
+    key: its folded name.
     statement: what is done to the rows whose key is BETWEEN first_key AND last_key.
     """
-    table, key = quoted(table), quoted(key)
+    key = quoted(key)
     return execute(
         f"""\
 DO $$

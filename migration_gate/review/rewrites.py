@@ -9,11 +9,9 @@ import re
 from collections.abc import Callable
 
 from migration_gate.review import revision_code as code
+from migration_gate.review.column_replacements import change_type, drop_column, rename_column
 from migration_gate.review.column_rewrites import (
-    change_type,
-    drop_column,
     not_null,
-    rename_column,
     required_column,
     volatile_default,
     with_reference,
@@ -23,6 +21,7 @@ from migration_gate.review.findings import Code
 from migration_gate.review.revision_code import execute, outside_transaction, quoted, revision
 from migration_gate.review.subject import Subject
 from migration_gate.sql_changes import Change
+from migration_gate.sql_text import NAME, schema_of
 
 Rewrite = tuple[str, tuple[Code, ...]]
 
@@ -34,7 +33,23 @@ def rewrite_for(change: Change, subject: Subject) -> Rewrite:
     write = _REWRITES.get(change.verb)
     if write is None:
         return _take_away(change, subject) if change.verb.startswith("drop ") else ("", ())
-    return write(change, subject)
+    advice, steps = write(change, subject)
+    return advice, (*_columns_first(change, subject), *steps) if steps else ()
+
+
+def _columns_first(change: Change, subject: Subject) -> tuple[Code, ...]:
+    """The columns that an index or a constraint is about, where this very revision adds them."""
+    added = [
+        each
+        for each in subject.rendered.changes
+        if each.verb == "add column" and (each.on, each.text) != (change.on, change.text)
+        if each.on == change.on and each.name in change.columns and not each.required
+    ]
+    if not added:
+        return ()
+    add = [execute(f"ALTER TABLE {each.spelled} {each.text}") for each in added]
+    drop = [execute(f"ALTER TABLE {each.spelled} DROP COLUMN {quoted(each.name)}") for each in reversed(added)]
+    return (Code("the column" if len(added) == 1 else "the columns", revision(add, drop)),)
 
 
 def _add_column(change: Change, subject: Subject) -> Rewrite:
@@ -53,24 +68,24 @@ def _create_index(change: Change, _: Subject) -> Rewrite:
     name = change.name or "_".join([change.on.split(".")[-1], *change.columns, "idx"])
     unique = change.verb == "create unique index"
     simple = re.fullmatch(
-        r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?\S*\s*ON\s+[\w.\"]+"
-        r"\s*\(([\w\", ]+)\)",
+        r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?"
+        rf"(?:(?!ON\s)(?:{NAME})\s+)?ON\s+{NAME}\s*\(\s*{NAME}(?:\s*,\s*{NAME})*\s*\)",
         change.text.strip(),
         re.IGNORECASE,
     )
-    if simple and "." not in change.on:
+    if simple and not schema_of(change.spelled):
         columns = ", ".join(f'"{column}"' for column in change.columns)
         create = f'op.create_index("{name}", "{change.on}", [{columns}], '
         create += f"{'unique=True, ' if unique else ''}postgresql_concurrently=True)"
     else:
         rest = re.sub(
-            r"^CREATE\s+(UNIQUE\s+)?INDEX\s+(CONCURRENTLY\s+)?(IF\s+NOT\s+EXISTS\s+)?(?:(?!ON\b)\S+\s+)?ON\b",
+            rf"^CREATE\s+(UNIQUE\s+)?INDEX\s+(CONCURRENTLY\s+)?(IF\s+NOT\s+EXISTS\s+)?(?:(?!ON\b){NAME}\s+)?ON\b",
             f"CREATE {'UNIQUE ' if unique else ''}INDEX CONCURRENTLY {quoted(name)} ON",
             change.text.strip(),
             flags=re.IGNORECASE,
         )
         create = execute(rest)
-    drop = execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(change.on, name)}")
+    drop = execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(change.spelled, name)}")
     declarations = [code.CODE_BEFORE] if unique else []
     built = revision([outside_transaction([drop, create])], [outside_transaction([drop])], *declarations)
     return (
@@ -84,11 +99,11 @@ def _create_index(change: Change, _: Subject) -> Rewrite:
 
 def _beside(table: str, name: str) -> str:
     """An index lives in its table's schema."""
-    return quoted(f"{table.rsplit('.', 1)[0]}.{name}" if "." in table else name)
+    return schema_of(table) + quoted(name)
 
 
 def _drop_index(change: Change, _: Subject) -> Rewrite:
-    name = quoted(change.on)
+    name = change.spelled
     drop = outside_transaction([execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")])
     undo = f'raise NotImplementedError("build {change.on} again in a new revision")'
     return "Drop it outside the transaction.", (Code("the index, while reads go on", revision([drop], [undo])),)
@@ -104,7 +119,7 @@ def _named(change: Change, suffix: str) -> tuple[str, str]:
 
 def _not_valid(suffix: str) -> Callable[[Change, Subject], Rewrite]:
     def write(change: Change, _: Subject) -> Rewrite:
-        table = quoted(change.on)
+        table = change.spelled
         name, text = _named(change, suffix)
         drop = execute(f"ALTER TABLE {table} DROP CONSTRAINT {quoted(name)}")
         add = execute(f"ALTER TABLE {table} {text}{'' if change.not_valid else ' NOT VALID'}")
@@ -132,14 +147,14 @@ def _validate(change: Change, subject: Subject) -> Rewrite:
 
 
 def _by_index(change: Change, _: Subject) -> Rewrite:
-    table = quoted(change.on)
+    table = change.spelled
     primary = change.verb == "add primary key"
     name = _named(change, "key")[0] if not primary else change.name or f"{change.on.split('.')[-1]}_pkey"
     found = re.search(r"(\bNULLS\s+NOT\s+DISTINCT\s*)?\(([^)]*)\)(.*)$", change.text, re.IGNORECASE | re.DOTALL)
     if not found:
         return "", ()
     build = f"CREATE UNIQUE INDEX CONCURRENTLY {quoted(name)} ON {table} ({found[2]})"
-    drop = execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(change.on, name)}")
+    drop = execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_beside(change.spelled, name)}")
     kind = "PRIMARY KEY" if primary else "UNIQUE"
     distinct = f" {found[1].strip()}" if found[1] else ""
     using = f"ALTER TABLE {table} ADD CONSTRAINT {quoted(name)} {kind} USING INDEX {quoted(name)}{found[3].rstrip()}"
@@ -155,13 +170,14 @@ def _by_index(change: Change, _: Subject) -> Rewrite:
 
 
 def _rename_table(change: Change, _: Subject) -> Rewrite:
-    old, new = quoted(change.on), quoted(change.to)
+    old, name = change.spelled, quoted(change.to)
+    new = schema_of(old) + name
     here = [
-        execute(f"ALTER TABLE {old} RENAME TO {new}"),
+        execute(f"ALTER TABLE {old} RENAME TO {name}"),
         "# Old code reads and writes through the view; who may use the table must be granted the view as well.",
         execute(f"CREATE VIEW {old} AS SELECT * FROM {new}"),
     ]
-    back = [execute(f"DROP VIEW {old}"), execute(f"ALTER TABLE {new} RENAME TO {old}")]
+    back = [execute(f"DROP VIEW {old}"), execute(f"ALTER TABLE {new} RENAME TO {old.removeprefix(schema_of(old))}")]
     again = [execute(f"CREATE VIEW {old} AS SELECT * FROM {new}")]
     return (
         "Leave a view under the old name, and drop it one release after the last code that uses it.",
@@ -174,7 +190,7 @@ def _rename_table(change: Change, _: Subject) -> Rewrite:
 
 
 def _detach(change: Change, _: Subject) -> Rewrite:
-    text = f"ALTER TABLE {quoted(change.on)} {change.text.strip()} CONCURRENTLY"
+    text = f"ALTER TABLE {change.spelled} {change.text.strip()} CONCURRENTLY"
     undo = 'raise NotImplementedError("attach the partition again with its bounds in a new revision")'
     detached = revision([outside_transaction([execute(text)])], [undo], code.CODE_BEFORE)
     return "Detach it concurrently, outside the transaction.", (Code("the partition", detached),)

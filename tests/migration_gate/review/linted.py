@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
-from migration_gate.review.findings import Finding
+from migration_gate.review.findings import Code, Finding
 from migration_gate.review.lint import Review, lint
 from migration_gate.revisions_lock import write
 from tests.migration_gate.scratch import TITLE_INDEX, Project
@@ -74,9 +74,16 @@ def review(project: Project, since: str | None = "HEAD", **options: str | None) 
         return lint(project.config, since=since, **options)  # type: ignore[arg-type]
 
 
-def add(project: Project, upgrade: str, downgrade: str = "op.execute('SELECT 1')", *, top: str = "") -> Path:
+def add(
+    project: Project,
+    upgrade: str,
+    downgrade: str = "op.execute('SELECT 1')",
+    *,
+    top: str = "",
+    parent: str = TITLE_INDEX,
+) -> Path:
     """Add a revision, with declarations below its ids, and write the lock."""
-    path = project.revision(NEW, TITLE_INDEX, upgrade, downgrade)
+    path = project.revision(NEW, parent, upgrade, downgrade)
     if top:
         path.write_text(path.read_text().replace("\n\n\ndef upgrade", f"\n{dedent(top)}\n\ndef upgrade"))
     write(project.config)
@@ -87,6 +94,23 @@ def found(project: Project, upgrade: str, downgrade: str = "op.execute('SELECT 1
     """What lint says of a new revision after the release."""
     add(project, upgrade, downgrade, top=top)
     return list(review(project).findings)
+
+
+def paste(project: Project, rewrite: tuple[Code, ...], *, parent: str = TITLE_INDEX) -> list[str]:
+    """Write each step as a revision in the new one's place; return what lint says of each as a release of its own."""
+    (project.migrations / "versions" / f"{NEW}.py").unlink()
+    said = []
+    for number, step in enumerate(rewrite):
+        id_ = NEW if number == 0 else f"step{number}"
+        head = f"import sqlalchemy as sa\nfrom alembic import op\n\nrevision = {id_!r}\ndown_revision = {parent!r}\n\n"
+        (project.migrations / "versions" / f"{id_}.py").write_text(head + step.code)
+        write(project.config)
+        # A downgrade that cannot be is told, and is no fault of the rewrite.
+        found_here = [each for each in review(project).findings if each.rule != "irreversible-downgrade"]
+        said += [f"{step.title}: {finding.rule} {finding.message}" for finding in found_here]
+        released(project)
+        parent = id_
+    return said
 
 
 def rules(findings: list[Finding]) -> list[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migration_gate.review.findings import Code
-from migration_gate.revisions_lock import write
 from tests.databases import Database
-from tests.migration_gate.review.linted import NEW, found, git, released, review
+from tests.migration_gate.review.linted import found, git, paste, released
 from tests.migration_gate.scratch import TITLE_INDEX, Project, succeed
 
 _ROWS = 2500
@@ -24,23 +22,6 @@ def _fill(project: Project, database: Database) -> Project:
     database.execute(f"INSERT INTO shelf (label) SELECT 'shelf ' || n FROM generate_series(1, {_ROWS}) n")
     database.execute(f"INSERT INTO book (title) SELECT n::text FROM generate_series(1, {_ROWS}) n")
     return released(project)
-
-
-def paste(project: Project, rewrite: tuple[Code, ...]) -> list[str]:
-    """Write each step as a revision, and return what lint says of each as a release of its own."""
-    (project.migrations / "versions" / f"{NEW}.py").unlink()
-    parent, said = TITLE_INDEX, []
-    for number, step in enumerate(rewrite):
-        id_ = NEW if number == 0 else f"step{number}"
-        head = f"import sqlalchemy as sa\nfrom alembic import op\n\nrevision = {id_!r}\ndown_revision = {parent!r}\n\n"
-        (project.migrations / "versions" / f"{id_}.py").write_text(head + step.code)
-        write(project.config)
-        # A downgrade that cannot be is told, and is no fault of the rewrite.
-        found_here = [each for each in review(project).findings if each.rule != "irreversible-downgrade"]
-        said += [f"{step.title}: {finding.rule} {finding.message}" for finding in found_here]
-        released(project)
-        parent = id_
-    return said
 
 
 CASES = [
