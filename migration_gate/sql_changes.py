@@ -53,7 +53,8 @@ def _of_statement(statement: str) -> Iterator[Change]:
     start = len(code) - len(code.lstrip())
     statement = statement[start : start + len(words)]
     if _match(r"DO\b", words):
-        yield from _of_block(statement)
+        for each in statements_of_block(statement):
+            yield from _of_statement(each)
     elif found := _match(rf"ALTER\s+(?:FOREIGN\s+)?TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?({NAME})\s*\*?", words):
         for begin, end in between_commas(words, found.end()):
             part = words[begin:end]
@@ -64,14 +65,15 @@ def _of_statement(statement: str) -> Iterator[Change]:
         yield from _of_rows(words, statement)
 
 
-def _of_block(statement: str) -> Iterator[Change]:
+def statements_of_block(statement: str) -> Iterator[str]:
+    """The statements in the body of a DO block, each as if it were run, whatever a condition says."""
     body = re.search(r"\$(\w*)\$(.*)\$\1\$|'((?:[^']|'')*)'", statement, re.DOTALL)
     if body:
         source = body[2] if body[2] is not None else body[3].replace("''", "'")
         position = 0
         for mark in re.finditer(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b|\Z", blank(source), re.IGNORECASE):
             if source[position : mark.start()].strip():
-                yield from _of_statement(source[position : mark.start()])
+                yield source[position : mark.start()].strip()
             position = mark.end()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from migration_gate.review import revision_code as code
@@ -19,6 +20,7 @@ _ENDS = re.compile(r"\b(?:GROUP\s+BY|ORDER\s+BY|HAVING|WINDOW|UNION|INTERSECT|EX
 _AGGREGATES = re.compile(
     r"\b(?:GROUP\s+BY|UNION|INTERSECT|EXCEPT|DISTINCT|HAVING)\b|\b(?:count|sum|min|max|avg)\s*\(", re.I
 )
+_WRITE_UNDO = 'raise NotImplementedError("write here what undoes it")'
 _NO_REWRITE = "Do it in batches, each in a transaction of its own, in a revision that declares gate_rerunnable = True."
 
 
@@ -80,26 +82,34 @@ def _top_level_where(code_: str) -> re.Match[str] | None:
     return None
 
 
-def split_rewrite(subject: Subject, *, by_transaction: bool = False) -> tuple[Code, ...]:
-    """A revision's statements in two revisions: schema and data, or what has a transaction and what has none."""
-    first: list[Statement] = []
-    second: list[Statement] = []
+def split_rewrite(subject: Subject) -> tuple[Code, ...]:
+    """A revision's statements in revisions of their own: the schema, and the data."""
+    schema: list[Statement] = []
+    data: list[Statement] = []
     for statement in subject.rendered.statements:
-        data = any(change.moves_data and change.on not in subject.created for change in statement.changes)
-        (second if (not statement.transactional if by_transaction else data) else first).append(statement)
-    undo = 'raise NotImplementedError("write here what undoes it")'
-    schema = Code("the schema", revision([execute(each.sql) for each in first], [undo]))
-    if by_transaction:
-        lines = [outside_transaction([execute(each.sql) for each in second])]
-        apart = revision(lines, [undo], *(["gate_rerunnable = True"] if subject.declared.rerunnable else []))
-        return (Code("what runs in a transaction", schema.code), Code("what runs outside one", apart))
-    steps: list[Code] = []
-    for statement in second:
+        moves = any(change.moves_data and change.on not in subject.created for change in statement.changes)
+        (data if moves else schema).append(statement)
+    steps = [Code("the schema", revision([execute(each.sql) for each in schema], [_WRITE_UNDO]))]
+    for statement in data:
         change = next(each for each in statement.changes if each.moves_data)
         steps += batched_rewrite(change, subject)[1] or [
             Code("the data", revision([execute(statement.sql)], [code.VALUES_STAY]))
         ]
-    return (schema, *steps)
+    return tuple(steps)
+
+
+def transaction_rewrite(subject: Subject) -> tuple[Code, ...]:
+    """What has a transaction and what has none, in revisions of their own, in the order in which they stand."""
+    steps = []
+    for transactional, group in itertools.groupby(subject.rendered.statements, lambda each: each.transactional):
+        lines = [execute(each.sql) for each in group]
+        if transactional:
+            steps.append(Code("what runs in a transaction", revision(lines, [_WRITE_UNDO])))
+        else:
+            declarations = ["gate_rerunnable = True"] if subject.declared.rerunnable else []
+            apart = revision([outside_transaction(lines)], [_WRITE_UNDO], *declarations)
+            steps.append(Code("what runs outside one", apart))
+    return tuple(steps)
 
 
 def enum_rewrite(subject: Subject, value: str) -> tuple[Code, ...]:
@@ -107,7 +117,7 @@ def enum_rewrite(subject: Subject, value: str) -> tuple[Code, ...]:
     adds = [each for each in subject.rendered.statements if any(c.verb == "add value" for c in each.changes)]
     uses = [each for each in subject.rendered.statements if each not in adds and f"'{value}'" in each.sql]
     only_rows = all(change.moves_data for each in uses for change in each.changes)
-    undo = code.VALUES_STAY if only_rows else 'raise NotImplementedError("write here what undoes it")'
+    undo = code.VALUES_STAY if only_rows else _WRITE_UNDO
     stays = '"""A value of an enum cannot be taken out, and one that nobody uses harms nobody."""'
     return (
         Code("the value", revision([execute(_unless_there(each.sql)) for each in adds], [stays])),
@@ -125,6 +135,5 @@ def index_rewrite(statement: Statement, subject: Subject) -> Rewrite:
     change = next(iter(statement.changes), None)
     if change is not None and change.verb in {"create index", "create unique index", "drop index"}:
         return rewrite_for(change, subject)
-    undo = 'raise NotImplementedError("write here what undoes it")'
-    block = revision([outside_transaction([execute(statement.sql)])], [undo])
+    block = revision([outside_transaction([execute(statement.sql)])], [_WRITE_UNDO])
     return "Move it into an autocommit block.", (Code("outside the transaction", block),)

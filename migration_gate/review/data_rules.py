@@ -70,14 +70,15 @@ def _reads_rows_of(code: str, subject: Subject) -> list[str]:
 
 
 def mixed_data_and_schema(subject: Subject) -> Iterator[Finding]:
-    """Rows changed while the locks of a schema change are held."""
+    """Rows changed while the locks of a schema change are held, which is until their transaction ends."""
+    within = [statement for statement in subject.rendered.statements if statement.transactional]
     moves = [
         (statement, change)
-        for statement in subject.rendered.statements
+        for statement in within
         for change in statement.changes
         if change.moves_data and change.verb != "insert" and change.on not in subject.created
     ]
-    schema = [change for change in subject.rendered.changes if not change.moves_data]
+    schema = [change for statement in within for change in statement.changes if not change.moves_data]
     if moves and schema:
         statement, change = moves[0]
         locked = next((each.on for each in schema if each.on not in subject.created), None)

@@ -27,6 +27,7 @@ from sqlalchemy.types import NullType
 
 from migration_gate.environment import DESCRIBE_ATTRIBUTE, Environment
 from migration_gate.errors import MigrationGateError
+from migration_gate.review.statement_lines import batches_queued, calls_within, line_in, lines_of
 from migration_gate.sql_changes import Change, changes_in
 from migration_gate.sql_text import statements_in
 
@@ -69,30 +70,32 @@ class _Recorder(io.TextIOBase):
 
     def __init__(self) -> None:
         self.file = ""
+        self.source = ""
         self.transactional = True
         self.doubles_percents = False
+        self.queued_line: int | None = None
         self.statements: list[Statement] = []
 
     def begin(self, file: str) -> None:
-        self.file, self.transactional, self.statements = file, True, []
+        self.file, self.transactional, self.queued_line, self.statements = file, True, None, []
+        self.source = Path(file).read_text(encoding="utf-8")
 
     def write(self, text: str) -> int:
-        frame, line, writer = sys._getframe(1), 1, ""
-        while frame is not None:
-            if frame.f_code.co_name in {"emit_begin", "emit_commit"}:
-                writer = frame.f_code.co_name
-            if frame.f_code.co_filename == self.file:
-                line = frame.f_lineno
-                break
-            frame = frame.f_back  # type: ignore[assignment]
-        if writer:
+        here = sys._getframe(1)
+        writers = {frame.f_code.co_name for frame in calls_within(here)} & {"emit_begin", "emit_commit"}
+        if writers:
             # An autocommit block ends the transaction and begins another after it.
-            self.transactional = writer == "emit_begin"
+            self.transactional = "emit_begin" in writers
         else:
             # Drivers that take parameters as %s have every other % doubled for them.
-            for sql in statements_in(text.replace("%%", "%") if self.doubles_percents else text):
+            statements = statements_in(text.replace("%%", "%") if self.doubles_percents else text)
+            call = self.queued_line or line_in(self.file, here) or 1
+            for sql, line in zip(statements, lines_of(statements, call, self.source), strict=True):
                 self.statements.append(Statement(sql, line, self.transactional, tuple(changes_in(sql))))
         return len(text)
+
+    def queued(self, line: int | None) -> None:
+        self.queued_line = line
 
 
 def render_all(config: Config) -> Mapping[str, Rendered]:
@@ -162,7 +165,7 @@ def _render(script: Script, recorder: _Recorder) -> Rendered:
     recorder.begin(file)
     fault, line = None, 1
     try:
-        with _values_speak_for_themselves():
+        with _values_speak_for_themselves(), batches_queued(lambda: file, recorder.queued):
             script.module.upgrade()
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a migration does without its database is a finding
         fault = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

@@ -21,7 +21,7 @@ from migration_gate.review.findings import Code
 from migration_gate.review.revision_code import execute, outside_transaction, quoted, revision
 from migration_gate.review.subject import Subject
 from migration_gate.sql_changes import Change
-from migration_gate.sql_text import NAME, schema_of
+from migration_gate.sql_text import NAME, blank, schema_of
 
 Rewrite = tuple[str, tuple[Code, ...]]
 
@@ -43,7 +43,7 @@ def _columns_first(change: Change, subject: Subject) -> tuple[Code, ...]:
         each
         for each in subject.rendered.changes
         if each.verb == "add column" and (each.on, each.text) != (change.on, change.text)
-        if each.on == change.on and each.name in change.columns and not each.required
+        if each.on == change.on and each.name in change.columns and _is_plain(each)
     ]
     if not added:
         return ()
@@ -62,6 +62,12 @@ def _add_column(change: Change, subject: Subject) -> Rewrite:
     if re.search(r"\bUNIQUE\b", change.text, re.IGNORECASE):
         return with_unique(change, subject)
     return volatile_default(change, subject)
+
+
+def _is_plain(added: Change) -> bool:
+    """Whether a column may be added as it is: neither its default nor what it promises makes anybody wait."""
+    works = r"\bDEFAULT\s+(?!now\s*\(\s*\))[^,]*\(|\b(?:REFERENCES|UNIQUE|PRIMARY|GENERATED|CHECK)\b"
+    return not added.required and re.search(works, blank(added.text), re.IGNORECASE) is None
 
 
 def _create_index(change: Change, _: Subject) -> Rewrite:
@@ -205,7 +211,9 @@ def _take_away(change: Change, subject: Subject) -> Rewrite:
         for each in one.changes
         if each.on == change.on and each.verb in {f"create {kind}", f"replace {kind}"}
     ]
-    undo = execute(made[-1]) if made else f'raise NotImplementedError("{change.on} comes back in a new revision only")'
+    undo = (
+        execute(made[-1]) if made else 'raise NotImplementedError("what is dropped comes back in a new revision only")'
+    )
     return (
         "Release code that no longer uses it first; drop it one release later, and declare what works without it.",
         (

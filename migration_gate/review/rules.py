@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from migration_gate.phases import Phase, contractions
-from migration_gate.review.data_rewrites import enum_rewrite, index_rewrite, split_rewrite
+from migration_gate.review.data_rewrites import enum_rewrite, index_rewrite, transaction_rewrite
 from migration_gate.review.data_rules import mixed_data_and_schema, unbatched_backfill
 from migration_gate.review.findings import Finding, Level
 from migration_gate.review.migration_file import Downgrade
@@ -73,18 +73,23 @@ _REPEATABLE = re.compile(
 
 
 def mixed_transactionality(subject: Subject) -> Iterator[Finding]:
-    """What stands before an autocommit block is committed by it, and stays when the block fails."""
-    outside = [each for each in subject.rendered.statements if not each.transactional]
-    inside = [each for each in subject.rendered.statements if each.transactional and each.changes]
-    if outside and inside:
+    """What stands before an autocommit block, and the block itself, stay when what comes after fails."""
+    runs = [each for each in subject.rendered.statements if each.changes or not each.transactional]
+    first = runs[0].transactional if runs else True
+    if any(each.transactional is not first for each in runs):
+        stays = (
+            "An autocommit block commits what stands before it. Where the block"
+            if first
+            else ("An autocommit block commits by itself. Where what stands after it")
+        )
         yield subject.finding(
             "mixed-transactionality",
             Level.WARNING,
-            "An autocommit block commits what stands before it. Where the block fails, that stays, the revision is not"
-            " recorded, and its next run begins with statements that are done already.",
-            at=inside[0],
-            advice="Cut it in two: one revision for what runs in a transaction, one for what does not.",
-            rewrite=split_rewrite(subject, by_transaction=True),
+            f"{stays} fails, that stays, the revision is not recorded, and its next run begins with statements that are"
+            " done already.",
+            at=runs[0],
+            advice="Cut it up: revisions for what runs in a transaction, and others for what does not.",
+            rewrite=transaction_rewrite(subject),
         )
 
 

@@ -23,7 +23,7 @@ from migration_gate.review.rendered import Statement
 from migration_gate.review.rewrites import rewrite_for
 from migration_gate.review.squawk_rules import DECISIONS, LOCK_TIMEOUT, OFF, SAYS_LESS, Decision
 from migration_gate.review.subject import Subject
-from migration_gate.sql_changes import Change
+from migration_gate.sql_changes import Change, changes_in, statements_of_block
 from migration_gate.sql_text import blank
 
 _END = "\n;\n"
@@ -89,12 +89,24 @@ def squawk_findings(
         parts = [
             _Part(subject, statements)
             for subject in subjects
-            if (statements := tuple(s for s in subject.rendered.statements if s.transactional is transactional))
+            if (statements := tuple(_to_read(subject, transactional)))
         ]
         violations = _run([part.text for part in parts], transactional, off, pg_version) if parts else []
         for index, part in enumerate(parts):
             found.extend(_findings(part, [each for at, each in violations if at == index]))
     return found
+
+
+def _to_read(subject: Subject, transactional: bool) -> Iterator[Statement]:
+    """A revision's statements, and what DO blocks do to the schema: squawk does not look into them."""
+    for statement in subject.rendered.statements:
+        if statement.transactional is transactional:
+            yield statement
+            inside = statements_of_block(statement.sql) if re.match(r"\s*DO\b", blank(statement.sql), re.I) else ()
+            for sql in inside:
+                changes = tuple(changes_in(sql))
+                if changes and not any(change.moves_data for change in changes):
+                    yield Statement(sql, statement.line, transactional, changes)
 
 
 def _run(
