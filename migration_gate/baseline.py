@@ -56,14 +56,14 @@ def baseline(config: Config, *, scratch_url: str | None = None, revision: str | 
     UpgradeRefused: the schema is what no revision makes, or several make it; nothing was touched.
     MigrationGateError: no scratch database could be made.
     """
-    found, opened = with_database(config, lambda opened: (_live(opened), opened), writes=False)
+    found, opened = with_database(config, lambda opened: (_live(opened), opened), locked=False)
     wanted = tuple(sorted(revision.split(","))) if revision else _recorded(opened)
     server = scratch_url or opened.connection.engine.url.render_as_string(hide_password=False)
     made = _history(config, server, found.schemas, opened, wanted)
     chosen = _choose([Candidate(point, differences(each, found)) for point, each in made.items()], wanted)
     if opened.observed.revisions != chosen:
         stamp(config, chosen)
-    with_database(config, lambda again: _write(again, chosen), writes=True)
+    with_database(config, lambda again: _write(again, chosen), locked=True)
     return ",".join(chosen)
 
 

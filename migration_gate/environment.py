@@ -48,12 +48,8 @@ DESCRIBE_ATTRIBUTE = "migration_gate.describe"
 # In `Config.attributes`: called after each revision with the connection, outside any transaction, and its id.
 AFTER_REVISION_ATTRIBUTE = "migration_gate.after_revision"
 
-# Among a context's options, to which Alembic adds what it does not know: the schemas to watch for changes by hand.
-SCHEMAS_OPTION = "migration_gate_schemas"
-
-
-# In `Config.attributes`, left there for whoever runs a command that only reads: the application's `Statements`.
-STATEMENTS_ATTRIBUTE = "migration_gate.statements"
+# In `Config.attributes`: a function that takes a `Visit`; env.py then runs no command of Alembic's.
+VISIT_ATTRIBUTE = "migration_gate.visit"
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,19 @@ class Environment:
     address: str | None
     version_table: VersionTable
     metadata: tuple[MetaData, ...]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """The database that an env.py names, on a session outside any transaction.
+
+    `schemas` are those that env.py says to watch, `statements` the application's.
+    """
+
+    connection: Connection
+    table: VersionTable
+    schemas: tuple[str, ...]
+    statements: Statements
 
 
 def run(
@@ -145,7 +154,6 @@ def _run(
         **configure_options,
         # One transaction a revision: a failure keeps what came before, and an autocommit block works.
         "transaction_per_migration": True,
-        SCHEMAS_OPTION: options.schemas,
         "include_object": _without_ledger(configure_options.get("include_object")),
     }
     table = VersionTable(
@@ -167,6 +175,10 @@ def _run(
     engine = engine_for(address_of(context.config, url))
     try:
         with connect(engine, _database_deadline(database_deadline_s)) as connection:
+            visit: Callable[[Visit], None] | None = context.config.attributes.get(VISIT_ATTRIBUTE)
+            if visit is not None:
+                visit(Visit(connection, table, options.schemas, options.statements))
+                return
             _run_online(engine, connection, table, options, configured)
     finally:
         engine.dispose()
@@ -178,7 +190,6 @@ def _run_online(
     _configure(connection, configured)
     command = command_of(context.get_context())
     if command is Command.READ:
-        context.config.attributes[STATEMENTS_ATTRIBUTE] = options.statements
         context.run_migrations()
         return
     migration = Migration(

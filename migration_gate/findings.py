@@ -94,7 +94,7 @@ def _place(expected: Expected, observed: Observed, where: str) -> Finding:
 
 def _ahead(newer: frozenset[str], code: frozenset[str], observed: Observed, where: str) -> Finding:
     """Ahead: whether this code may go on is what the ledger says of the revisions that it does not know."""
-    for revision in (id_ for id_ in observed.applied if id_ in newer):
+    for revision in (id_ for id_ in observed.applied if id_ in newer - _spoken_for(newer, observed)):
         applied = observed.applied[revision]
         # A contraction of which nothing is said takes something from all code that does not know it.
         needed = applied.minimum_code or (revision if applied.phase == "contract" else None)
@@ -108,6 +108,12 @@ def _ahead(newer: frozenset[str], code: frozenset[str], observed: Observed, wher
                 " since would be lost",
             )
     return _finding(State.AHEAD_COMPATIBLE, where)
+
+
+def _spoken_for(newer: frozenset[str], observed: Observed) -> frozenset[str]:
+    """Revisions after which a later one tells which code runs on the schema, all that came before it included."""
+    telling = (id_ for id_ in newer if id_ in observed.applied and observed.applied[id_].minimum_code is not None)
+    return frozenset().union(*(lineage((id_,), observed.lineage) - {id_} for id_ in telling))
 
 
 def _of_another(expected: Expected, observed: Observed) -> str | None:

@@ -1,7 +1,7 @@
 """What people do to the ledger, each noted in it with who, when and why.
 
-All of them go through the project's env.py, so that they see the very database that migrations see, and hold the
-migration lock while they write.
+All of them go through the project's env.py, so that they see the very database that migrations see. What must not meet
+a migration at work holds the migration lock.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from migration_gate import ledger, lock
 from migration_gate.connection import observe
-from migration_gate.environment import SCHEMAS_OPTION
+from migration_gate.environment import Visit
 from migration_gate.errors import MigrationGateError, UpgradeRefused
 from migration_gate.expected import Expected, lineage
 from migration_gate.observed import Observed
@@ -36,7 +33,7 @@ from migration_gate.tables import (
     STEP_TABLE,
     VersionTable,
 )
-from migration_gate.upgrade import own_errors
+from migration_gate.upgrade import own_errors, visit_database
 
 T = TypeVar("T")
 
@@ -55,8 +52,8 @@ class Opened:
     schemas: tuple[str, ...]
 
 
-def with_database(config: Config, do: Callable[[Opened], T], *, writes: bool) -> T:
-    """Call `do` with the database that env.py names, under the migration lock where it writes, and commit.
+def with_database(config: Config, do: Callable[[Opened], T], *, locked: bool) -> T:
+    """Call `do` with the database that env.py names, under the migration lock where that is asked for, and commit.
 
     Raises
     ------
@@ -67,28 +64,17 @@ def with_database(config: Config, do: Callable[[Opened], T], *, writes: bool) ->
     expected = expected_from_scripts(config)
     results: list[T] = []
 
-    def call(_: Any, migration: MigrationContext) -> list[Any]:
-        connection = migration.connection
-        assert connection is not None  # noqa: S101  an online context always has one
-        if SCHEMAS_OPTION not in migration.opts:
-            raise MigrationGateError(
-                "env.py does not go through the gate.",
-                solution="let it end in migration_gate.environment.run(metadata), with its own options",
-            )
-        connection.commit()
-        table = VersionTable(migration.version_table, migration.version_table_schema)
-        if writes:
+    def call(visit: Visit) -> None:
+        connection, table = visit.connection, visit.table
+        if locked:
             refuse_pooler(connection.engine, connection)
             lock.acquire(connection, table, LOCK_DEADLINE_S)
         observed = observe(connection, table)
         connection.rollback()
-        results.append(do(Opened(connection, table, expected, observed, migration.opts[SCHEMAS_OPTION])))
+        results.append(do(Opened(connection, table, expected, observed, visit.schemas)))
         connection.commit()
-        return []
 
-    scripts = ScriptDirectory.from_config(config)
-    with own_errors(), EnvironmentContext(config, scripts, fn=call, dont_mutate=True):
-        scripts.run_env()
+    visit_database(config, call)
     return results[0]
 
 
@@ -109,15 +95,24 @@ def override(config: Config, duration: timedelta, reason: str) -> datetime:
         )
     until = datetime.now(UTC) + duration
 
-    def write(opened: Opened) -> datetime:
-        ledger.ensure_tables(opened.connection, opened.table, opened.expected.project)
+    def write(opened: Opened) -> bool:
+        if opened.observed.ledger_format < ledger.FORMAT:
+            return False
         opened.connection.exec_driver_sql(
             f"INSERT INTO {opened.table.beside(OVERRIDE_TABLE)} (granted_by, until, reason) VALUES (%s, %s, %s)",
             (ledger.migrator_name(), until, reason),
         )
-        return until
+        return True
 
-    return with_database(config, write, writes=True)
+    # Without the lock, which a migration that goes wrong may hold for hours: that is when the glass is broken.
+    if not with_database(config, write, locked=False):
+        with_database(config, _bring_ledger, locked=True)
+        with_database(config, write, locked=False)
+    return until
+
+
+def _bring_ledger(opened: Opened) -> None:
+    ledger.ensure_tables(opened.connection, opened.table, opened.expected.project)
 
 
 def accept(config: Config, reason: str) -> tuple[str, ...]:
@@ -152,7 +147,7 @@ def accept(config: Config, reason: str) -> tuple[str, ...]:
         end_noted_run(opened, run)
         return tuple(accepted)
 
-    return with_database(config, write, writes=True)
+    return with_database(config, write, locked=True)
 
 
 def settle(config: Config, reason: str) -> int:
@@ -169,7 +164,7 @@ def settle(config: Config, reason: str) -> int:
         end_noted_run(opened, run)
         return settled
 
-    return with_database(config, write, writes=True)
+    return with_database(config, write, locked=True)
 
 
 def leave(config: Config) -> tuple[str, ...]:
@@ -182,7 +177,7 @@ def leave(config: Config) -> tuple[str, ...]:
         )
         return tuple(names)
 
-    return with_database(config, write, writes=True)
+    return with_database(config, write, locked=True)
 
 
 def history(config: Config, newest: int) -> dict[str, list[dict[str, Any]]]:
@@ -199,7 +194,7 @@ def history(config: Config, newest: int) -> dict[str, list[dict[str, Any]]]:
             found[name] = [json.loads(row[0]) for row in rows]
         return found
 
-    return with_database(config, read, writes=False)
+    return with_database(config, read, locked=False)
 
 
 def stamp(config: Config, revisions: Sequence[str]) -> None:

@@ -61,7 +61,9 @@ def _locked_out(
     error: DBAPIError, blockers: Sequence[Blocker], retry_s: float, tries: int, lock_timeout: str
 ) -> StatementRefused:
     statement = " ".join(str(error.statement).split())
-    first = f": SELECT pg_terminate_backend({blockers[0].pid})" if blockers else ""
+    # PostgreSQL lets a role end its own sessions, and those of others only with pg_signal_backend.
+    by_whom = f", as role {blockers[0].role} or as an administrator" if blockers else ""
+    first = f"{by_whom}: SELECT pg_terminate_backend({blockers[0].pid})" if blockers else ""
     return StatementRefused(
         f"A table stayed locked by another session for {retry_s:.0f} s, in {tries}"
         f" tries of {lock_timeout} each{_by(blockers)}\n  The statement: {statement}",

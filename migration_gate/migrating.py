@@ -28,6 +28,7 @@ from migration_gate.command import Command
 from migration_gate.connection import observe
 from migration_gate.errors import MigrationGateError, UpgradeRefused
 from migration_gate.expected import Expected, lineage
+from migration_gate.findings import Finding
 from migration_gate.locked_tables import tried_until_unlocked
 from migration_gate.observed import Observed
 from migration_gate.phases import compile_patterns
@@ -35,6 +36,7 @@ from migration_gate.pooler import refuse_pooler
 from migration_gate.postgres.faults import primary_message
 from migration_gate.postgres.url import masked_url
 from migration_gate.revision_walk import RevisionWalk
+from migration_gate.states import RULES, State
 from migration_gate.status import judge
 from migration_gate.steps import Steps
 from migration_gate.tables import VersionTable
@@ -95,7 +97,7 @@ class Migration:
         sqlalchemy.exc.DBAPIError: PostgreSQL refused a statement.
         """
         if command is Command.UPGRADE and self._is_done(migration):
-            self._nothing_to_do(migration)
+            self._nothing_to_do(command)
             return
         refuse_pooler(self.engine, self.connection)
         self._lift_timeouts()
@@ -108,13 +110,12 @@ class Migration:
         )
         if lock_wait_s is None:
             # One of many replicas did the work while this one waited: that is no run of its own.
-            self._nothing_to_do(migration)
+            self._nothing_to_do(command)
             return
         proof.note_transactions(self.connection)
-        before = observe(self.connection, self.table)
-        self.connection.rollback()
+        before = self._observe()
         if command is not Command.STAMP:
-            self._refuse_what_must_not_be_touched(before)
+            _refuse_what_must_not_be_touched(judge(self.expected, before).forbids_upgrade)
         ledger.ensure_tables(self.connection, self.table, self.expected.project, self._schemas())
         ledger.settle_abandoned_runs(self.connection, self.table)
         # Here a target that does not exist is told, before any run of it is recorded.
@@ -122,7 +123,7 @@ class Migration:
         if not planned and command is not Command.STAMP:
             # As above, where the lock was free again by then.
             self.connection.commit()
-            self._nothing_to_do(migration)
+            self._nothing_to_do(command)
             return
         run = ledger.begin_run(
             self.connection,
@@ -182,25 +183,48 @@ class Migration:
                 self._lock_retries += 1
 
     def _is_done(self, migration: MigrationContext) -> bool:
+        """Whether there is nothing to apply: a newer release that has been here leaves nothing to an older one."""
         try:
             return not self.walk.plan(migration)
-        except CommandError:  # a revision that this code does not know: the verdict says more of it
-            return False
+        except CommandError:  # a revision that this code does not know, or a target that does not exist
+            return (
+                self._leads_to_known_revisions(migration.opts["destination_rev"])
+                and judge(self.expected, self._observe()).state is State.AHEAD_COMPATIBLE
+            )
         finally:
             self.connection.rollback()
 
-    def _nothing_to_do(self, migration: MigrationContext) -> None:
-        heads = migration.get_current_heads()
-        self.connection.rollback()
-        logger.info("nothing to migrate: database is at %s", ", ".join(heads) or "no revision")
+    def _leads_to_known_revisions(self, target: str) -> bool:
+        try:
+            return bool(context.script.get_revisions(target))
+        except CommandError:
+            return False
 
-    def _refuse_what_must_not_be_touched(self, before: Observed) -> None:
-        finding = judge(self.expected, before).forbids_upgrade
-        if finding is not None:
-            raise UpgradeRefused(
-                f"Nothing was touched, the schema's state is {finding.state}: {finding.evidence}. {finding.cause}",
-                solution=finding.solution,
-            )
+    def _nothing_to_do(self, command: Command) -> None:
+        """End a command that finds nothing to apply, where the database is what the record says.
+
+        Raises
+        ------
+        UpgradeRefused, ProofFailed: it is not, and status 0 would let a deployment go on.
+        """
+        observed = self._observe()
+        status = judge(self.expected, observed)
+        forbidding = (finding for finding in status.findings if not RULES[finding.state].upgrade)
+        _refuse_what_must_not_be_touched(
+            next((finding for finding in forbidding if finding.state is not State.AHEAD_COMPATIBLE), None)
+        )
+        if command is Command.UPGRADE and not status.missing:
+            proof.prove_statements_run(observed.revisions, self.options.statements)
+        where = ", ".join(observed.revisions) or "no revision"
+        if status.state is State.AHEAD_COMPATIBLE:
+            logger.warning("nothing to migrate: database is at %s, ahead of this code, which runs on it", where)
+        else:
+            logger.info("nothing to migrate: database is at %s", where)
+
+    def _observe(self) -> Observed:
+        observed = observe(self.connection, self.table)
+        self.connection.rollback()
+        return observed
 
     def _lift_timeouts(self) -> None:
         lifted = lift_role_timeouts(self.connection)
@@ -234,6 +258,14 @@ class Migration:
                 raise
             # The server is gone, which is why the run failed: the next run completes this row.
             logger.warning("the run's failure could not be written to the ledger", extra={"run": run})
+
+
+def _refuse_what_must_not_be_touched(finding: Finding | None) -> None:
+    if finding is not None:
+        raise UpgradeRefused(
+            f"Nothing was touched, the schema's state is {finding.state}: {finding.evidence}. {finding.cause}",
+            solution=finding.solution,
+        )
 
 
 def named(error: BaseException) -> str:

@@ -138,9 +138,9 @@ def _applied(row: Mapping[str, Any]) -> Applied:
 
 def _run(row: Mapping[str, Any], holder: str | None) -> tuple[LastRun, Running | None]:
     if row["result"] != "running":
-        return LastRun(row["command"], row["result"]), None
+        return LastRun(row["command"], row["result"], row["started_at"], row["error"]), None
     if holder is None:
-        return LastRun(row["command"], "abandoned"), None
+        return LastRun(row["command"], "abandoned", row["started_at"]), None
     running = Running(
         name=row["started_by"],
         started_at=datetime.fromisoformat(row["started_at"]),
@@ -148,7 +148,7 @@ def _run(row: Mapping[str, Any], holder: str | None) -> tuple[LastRun, Running |
         done=row["done"],
         revision=row.get("current_revision"),
     )
-    return LastRun(row["command"], "running"), running
+    return LastRun(row["command"], "running", row["started_at"]), running
 
 
 def _override(row: Mapping[str, Any]) -> Override:

@@ -21,11 +21,13 @@ class LastRun:
     """The newest run that the ledger knows.
 
     `result` is `running`, `succeeded` or `failed`, and `abandoned` where a run says that it is running and nobody
-    holds the migration lock: its migrator was killed.
+    holds the migration lock: its migrator was killed. `error` is why it failed, without any value out of the data.
     """
 
     command: str
     result: str
+    started_at: str = ""
+    error: str | None = None
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,12 @@ def prove(
             " CONCURRENTLY IF NOT EXISTS takes the leftover of a failed build for the index.",
             solution=f"DROP INDEX CONCURRENTLY {invalid[0]}, then a revision that creates it without IF NOT EXISTS",
         )
+    prove_statements_run(applied, statements)
+    return left
+
+
+def prove_statements_run(applied: tuple[str, ...], statements: Statements) -> None:
+    """Raise ProofFailed where a statement of the application cannot run as its role."""
     if broken := broken_statements(statements):
         raise ProofFailed(
             f"The schema is at {', '.join(applied) or 'no revision'}, and the application cannot run on it:"
@@ -102,7 +108,6 @@ def prove(
             if all(each.sqlstate == _INSUFFICIENT_PRIVILEGE for each in broken)
             else "a revision that makes what the statement needs, or code that does not need it",
         )
-    return left
 
 
 def live_catalog(connection: Connection, table: VersionTable) -> Catalog | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from migration_gate.expected import Expected
 from migration_gate.findings import Finding, findings_of, known_edges
-from migration_gate.observed import BrokenStatement, Observed, Override
+from migration_gate.observed import BrokenStatement, LastRun, Observed, Override, Running
 from migration_gate.states import ORDER, RULES, State
 
 
@@ -18,7 +18,7 @@ class SchemaStatus:
     `findings` are all that was found, what forbids traffic before what does not; the first gives `state`, `evidence`,
     `cause` and `solution`. `missing` are the revisions that lead from the database to this code, in order; `unknown`
     those that the database holds and this code does not know. `rung` tells, while the database cannot be reached, how
-    far the attempt came.
+    far the attempt came. `last_run` is the newest that the ledger knows, and `running` the migrator at work now.
     """
 
     state: State
@@ -34,6 +34,9 @@ class SchemaStatus:
     solution: str = ""
     rung: str | None = None
     override: Override | None = None
+    # How far a migration is makes no other verdict.
+    last_run: LastRun | None = field(default=None, compare=False)
+    running: Running | None = field(default=None, compare=False)
 
     @property
     def allows_traffic(self) -> bool:
@@ -81,16 +84,20 @@ class SchemaStatus:
             "findings": [asdict(finding) for finding in self.findings],
             "rung": self.rung,
             "override": None,
+            "last_run": None if self.last_run is None else asdict(self.last_run),
+            "running": None,
         }
         if self.override is not None:
             document["override"] = asdict(self.override) | {"until": self.override.until.isoformat()}
+        if self.running is not None:
+            document["running"] = asdict(self.running) | {"started_at": self.running.started_at.isoformat()}
         return document
 
 
 def judge(expected: Expected, observed: Observed) -> SchemaStatus:
     """Compare what the code expects with what the database is. No input or output, no clock."""
     findings = sorted(findings_of(expected, observed), key=lambda each: (RULES[each.state].traffic, _rank(each)))
-    first = findings[0]
+    first = _feasible(findings)
     return SchemaStatus(
         state=first.state,
         code_heads=expected.heads,
@@ -99,11 +106,24 @@ def judge(expected: Expected, observed: Observed) -> SchemaStatus:
         unknown=tuple(id_ for id_ in observed.revisions if id_ not in expected.revisions),
         statements_proven=observed.statements_proven,
         broken_statements=observed.broken_statements,
-        findings=tuple(finding for finding in findings if finding.state is not State.CURRENT),
+        findings=tuple(finding for finding in (first, *findings[1:]) if finding.state is not State.CURRENT),
         evidence=first.evidence,
         cause=first.cause,
         solution=first.solution,
         override=observed.override,
+        last_run=observed.last_run,
+        running=observed.running,
+    )
+
+
+def _feasible(findings: Sequence[Finding]) -> Finding:
+    """The first finding, its solution preceded by what has to be done before an upgrade would not be refused."""
+    first = findings[0]
+    forbidding = next((each for each in findings if not RULES[each.state].upgrade), None)
+    if forbidding is None or not RULES[first.state].upgrade or not first.solution:
+        return first
+    return replace(
+        first, solution=f"first, because of {forbidding.state}: {forbidding.solution}; then: {first.solution}"
     )
 
 

@@ -13,6 +13,9 @@ def as_text(status: SchemaStatus) -> str:
     if status.override is not None:
         told = f"{status.override.by}, until {status.override.until:%Y-%m-%d %H:%M %Z}: {status.override.reason}"
         lines.append(f"  let through on the word of {told}")
+    if status.rung is not None:
+        lines.append(f"  the attempt ended at: {status.rung}")
+    lines += _runs(status)
     if status.servable and not status.statements_proven:
         lines.append("  judged by the revisions alone: no statement of the application was tried, nor its role")
     if status.missing:
@@ -22,6 +25,23 @@ def as_text(status: SchemaStatus) -> str:
         if finding.state is not status.state:
             lines += _also(finding, status.evidence)
     return "\n".join(lines)
+
+
+def _runs(status: SchemaStatus) -> list[str]:
+    """Who migrates now; else how the last run ended, where it did not succeed."""
+    if status.running is not None:
+        run = status.running
+        at_work = f", at revision {run.revision}" if run.revision else ""
+        since = f"{run.started_at:%Y-%m-%d %H:%M:%S %Z}"
+        return [f"  {run.name} is migrating since {since}: {run.done} of {run.planned} revisions done{at_work}"]
+    last = status.last_run
+    if last is None or last.result == "succeeded":
+        return []
+    why = f": {last.error}" if last.error else ""
+    return [f"  the last run ({last.command}, {last.started_at[:19].replace('T', ' ')}) {_ENDED[last.result]}{why}"]
+
+
+_ENDED = {"failed": "failed", "abandoned": "was killed before its end"}
 
 
 def _listed(revisions: tuple[str, ...]) -> str:

@@ -6,9 +6,9 @@ upgrade head` sees. What makes an upgrade safe lives in `environment.run`, benea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alembic import command
@@ -18,10 +18,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import make_url
+from sqlalchemy.engine import Connection
 
 from migration_gate.connection import observe
-from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, STATEMENTS_ATTRIBUTE
-from migration_gate.errors import MigrationGateError, RevisionsLockError
+from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, VISIT_ATTRIBUTE, Visit
+from migration_gate.errors import MigrationGateError, RevisionsLockError, UpgradeRefused
 from migration_gate.expected import Expected
 from migration_gate.observed import Observed
 from migration_gate.proof import Statements, broken_statements
@@ -46,23 +47,38 @@ def schema_status(config: Config, *, wait: bool = False) -> SchemaStatus:
     ------
     DatabaseUnreachable: no session could be had.
     """
+    return _look(config, wait=wait).status
+
+
+@dataclass(frozen=True)
+class Look:
+    """A verdict, and whether the env.py that led to it goes through the gate."""
+
+    status: SchemaStatus
+    through_the_gate: bool
+
+
+def _look(config: Config, *, wait: bool) -> Look:
     scripts = ScriptDirectory.from_config(config)
     in_texts = graph_in_texts(scripts)
     expected = in_texts or _expected(config)
-    found: list[Observed] = []
+    found: list[tuple[Observed, bool]] = []
 
-    def ask(_: Any, migration: MigrationContext) -> list[Any]:
-        found.append(_observed(migration, expected, config.attributes.get(STATEMENTS_ATTRIBUTE)))
-        return []
+    def look(visit: Visit) -> None:
+        found.append((_observed(visit.connection, visit.table, expected, visit.statements), True))
 
-    asking = EnvironmentContext(config, scripts, fn=ask, dont_mutate=True)
-    with own_errors(), _database_deadline(config, None if wait else 0.0), asking:
-        scripts.run_env()
-    status = judge(expected, found[0])
-    if in_texts is None or status.state is State.CURRENT:
-        return status
-    # What is told of a difference follows the order in which Alembic would apply, and the files as Alembic runs them.
-    return judge(_expected(config), found[0])
+    def look_past_the_gate(migration: MigrationContext) -> None:
+        assert migration.connection is not None  # noqa: S101  an online context always has one
+        table = VersionTable(migration.version_table, migration.version_table_schema)
+        found.append((_observed(migration.connection, table, expected, None), False))
+
+    _run_env(config, scripts, look, look_past_the_gate, deadline_s=None if wait else 0.0)
+    observed, through_the_gate = found[0]
+    status = judge(expected, observed)
+    if in_texts is not None and status.state is not State.CURRENT:
+        # What is told of a difference follows the order in which Alembic would apply, and the files as it runs them.
+        status = judge(_expected(config), observed)
+    return Look(status, through_the_gate)
 
 
 def _expected(config: Config) -> Expected:
@@ -78,23 +94,63 @@ def upgrade(config: Config) -> SchemaStatus:
     A database that lacks nothing is left alone without asking for the lock: the second of two replicas
     does not wait for nothing, and the migrate job of a release that was rolled back does not fail on a
     database that is ahead of it.
+
+    Raises
+    ------
+    UpgradeRefused: env.py does not go through the gate, so there would be neither lock nor ledger; or the verdict
+        forbids it.
     """
-    before = schema_status(config, wait=True)
-    if before.state in {State.CURRENT, State.AHEAD_COMPATIBLE}:
-        return before
+    before = _look(config, wait=True)
+    if not before.through_the_gate:
+        raise UpgradeRefused(f"Nothing was touched. {_NOT_THROUGH_THE_GATE}", solution=_GO_THROUGH_THE_GATE)
+    if before.status.state in {State.CURRENT, State.AHEAD_COMPATIBLE}:
+        return before.status
     with own_errors():
         command.upgrade(config, "heads")
     return schema_status(config)
 
 
-@contextmanager
-def _database_deadline(config: Config, seconds: float | None) -> Iterator[None]:
-    if seconds is not None:
-        config.attributes[DATABASE_DEADLINE_ATTRIBUTE] = seconds
+_NOT_THROUGH_THE_GATE = "env.py does not go through the gate, so nothing would be locked, noted or proven."
+_GO_THROUGH_THE_GATE = "let env.py be: from migration_gate.environment import run; run(metadata)"
+
+
+def visit_database(config: Config, visit: Callable[[Visit], None]) -> None:
+    """Let env.py hand the database that it names to `visit`.
+
+    Raises
+    ------
+    DatabaseUnreachable: no session could be had.
+    MigrationGateError: env.py does not go through the gate, which then could not lead it to another database either.
+    """
+
+    def refuse(_: MigrationContext) -> None:
+        raise MigrationGateError(_NOT_THROUGH_THE_GATE, solution=_GO_THROUGH_THE_GATE)
+
+    _run_env(config, ScriptDirectory.from_config(config), visit, refuse, deadline_s=None)
+
+
+def _run_env(
+    config: Config,
+    scripts: ScriptDirectory,
+    visit: Callable[[Visit], None],
+    otherwise: Callable[[MigrationContext], None],
+    *,
+    deadline_s: float | None,
+) -> None:
+    """Run env.py, which calls `visit`; one that knows nothing of the gate runs Alembic's migrations: `otherwise`."""
+
+    def instead_of_migrating(_: Any, migration: MigrationContext) -> list[Any]:
+        otherwise(migration)
+        return []
+
+    asked = {VISIT_ATTRIBUTE: visit} | ({} if deadline_s is None else {DATABASE_DEADLINE_ATTRIBUTE: deadline_s})
+    config.attributes.update(asked)
     try:
-        yield
+        with own_errors(), EnvironmentContext(config, scripts, fn=instead_of_migrating, dont_mutate=True):
+            scripts.run_env()
     finally:
-        config.attributes.pop(DATABASE_DEADLINE_ATTRIBUTE, None)
+        for name in asked:
+            del config.attributes[name]
 
 
 @contextmanager
@@ -108,10 +164,10 @@ def own_errors() -> Iterator[None]:
         raise
 
 
-def _observed(migration: MigrationContext, expected: Expected, statements: Statements | None) -> Observed:
-    connection = migration.connection
-    assert connection is not None  # noqa: S101  an online context always has one
-    observed = observe(connection, VersionTable(migration.version_table, migration.version_table_schema))
+def _observed(
+    connection: Connection, table: VersionTable, expected: Expected, statements: Statements | None
+) -> Observed:
+    observed = observe(connection, table)
     connection.rollback()
     if statements is None or not statements.sql or not judge(expected, observed).allows_traffic:
         return observed

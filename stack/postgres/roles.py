@@ -83,6 +83,8 @@ def _ensure_roles(cluster: Cluster, connection: _Connection) -> None:
         verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
         statement = "ALTER ROLE {} LOGIN PASSWORD {}" if role in present else "CREATE ROLE {} LOGIN PASSWORD {}"
         connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(verifier)))
+    # Who waits for a table must be able to say what the session that holds it does, whoever that is.
+    connection.execute(sql.SQL("GRANT pg_read_all_stats TO {}").format(sql.Identifier(MIGRATOR)))
 
 
 def _create(connection: _Connection, name: str, template: str | None) -> None:

@@ -243,3 +243,17 @@ def test_help_shows_examples_and_every_verb(project: Project) -> None:
 @pytest.mark.parametrize("verb", ["status", "wait", "upgrade", "lock"])
 def test_every_verb_has_help_of_its_own(project: Project, verb: str) -> None:
     assert succeed(project.gate(verb, "--help")).startswith(f"usage: migration-gate {verb}")
+
+
+def test_status_as_a_role_that_may_not_read_the_version_table_names_the_privilege(
+    project: Project, empty_database: Database
+) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    empty_database.execute("REVOKE ALL ON alembic_version FROM taskmanager_app")
+
+    told = project.gate("status", MIGRATION_DATABASE_URL=empty_database.app_url)
+
+    assert told.returncode == 3
+    assert told.stdout.startswith("privileges_missing: no traffic")
+    assert "role 'taskmanager_app' may not read the version table" in told.stdout
+    assert "GRANT SELECT on the version table" in told.stdout

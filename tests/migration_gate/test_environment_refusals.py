@@ -38,17 +38,21 @@ def _unknown(project: Project, database: Database) -> None:
     database.execute("UPDATE alembic_version SET version_num = '9999'")
 
 
+UPGRADE, DOWNGRADE = ("upgrade", "heads"), ("downgrade", "base")
+
+
 @pytest.mark.parametrize(
-    ("arrange", "state"),
+    ("arrange", "state", "command"),
     [
-        (_unversioned, "unversioned"),
-        (_ahead, "ahead_compatible"),
-        (_diverged, "diverged"),
-        (_unknown, "diverged"),
+        (_unversioned, "unversioned", UPGRADE),
+        (_unversioned, "unversioned", DOWNGRADE),
+        (_ahead, "ahead_compatible", DOWNGRADE),
+        (_diverged, "diverged", UPGRADE),
+        (_diverged, "diverged", DOWNGRADE),
+        (_unknown, "diverged", UPGRADE),
+        (_unknown, "diverged", DOWNGRADE),
     ],
-    ids=["unversioned", "ahead", "diverged", "unknown"],
 )
-@pytest.mark.parametrize("command", [("upgrade", "heads"), ("downgrade", "base")], ids=["upgrade", "downgrade"])
 def test_a_database_that_cannot_be_placed_is_refused_and_nothing_is_touched(
     project: Project, empty_database: Database, arrange: object, state: str, command: tuple[str, str]
 ) -> None:

@@ -9,7 +9,19 @@ import pytest
 
 from migration_gate.tables import LEDGER_TABLES
 from tests.databases import Database
-from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, applied, succeed, tables, versions
+from tests.migration_gate.scratch import (
+    BOOK,
+    HISTORY,
+    SHELF,
+    TITLE_INDEX,
+    Project,
+    applied,
+    sessions,
+    succeed,
+    tables,
+    until,
+    versions,
+)
 
 
 def _found(project: Project) -> set[str]:
@@ -197,3 +209,23 @@ def test_a_database_without_ledger_has_nothing_to_show(project: Project) -> None
 
     assert refused.returncode == 3
     assert "keeps no ledger yet" in refused.stderr
+
+
+def test_the_glass_can_be_broken_while_a_migration_holds_the_lock(project: Project, empty_database: Database) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    project.sql("1111", TITLE_INDEX, "ALTER TABLE book ADD COLUMN year int")
+    with psycopg.connect(empty_database.migrator_url) as reader:
+        reader.execute("SELECT FROM book")
+        with project.running("alembic", "upgrade", "head") as migrating:
+            until(lambda: sessions(empty_database, "query LIKE 'ALTER TABLE book%' AND wait_event_type = 'Lock'"))
+
+            succeed(project.gate("ledger", "override", "--for", "5m", "--reason", "the shop must open"))
+            told = json.loads(project.gate("status", "--json").stdout)
+
+            reader.rollback()
+            migrating.communicate(timeout=60)
+    assert migrating.returncode == 0
+    assert (told["state"], told["servable"]) == ("behind", True)
+    assert told["override"]["reason"] == "the shop must open"
+    assert (told["running"]["planned"], told["running"]["done"], told["running"]["revision"]) == (1, 0, "1111")
+    assert told["last_run"]["result"] == "running"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from migration_gate.observed import BrokenStatement, LastRun
+from migration_gate.observed import BrokenStatement
 from migration_gate.states import State
 from migration_gate.status import judge
 from migration_gate.tables import LEDGER_TABLES, VersionTable, literal, quote
@@ -54,7 +54,9 @@ async def test_a_migrated_database_is_seen_with_its_lineage_and_last_run(library
     assert observed.has_other_tables
     assert observed.revisions == (TITLE_INDEX,)
     assert observed.lineage == {SHELF: (), BOOK: (SHELF,), TITLE_INDEX: (BOOK,)}
-    assert observed.last_run == LastRun("upgrade", "succeeded")
+    assert observed.last_run is not None
+    assert (observed.last_run.command, observed.last_run.result) == ("upgrade", "succeeded")
+    assert observed.last_run.started_at
     assert observed.broken_statements == ()
     assert judge(LINE, observed).state is State.CURRENT
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from migration_gate.expected import Expected
-from migration_gate.observed import BrokenStatement, Observed
+from migration_gate.observed import BrokenStatement, LastRun, Observed, Running
 from migration_gate.states import RULES, State
 from migration_gate.status import SchemaStatus, judge, unreachable
 from migration_gate.text import as_text
 from tests.migration_gate.verdict_cases import (
     CASES,
+    COMPETING,
     LINE,
     TRAFFIC_AND_UPGRADE,
     Case,
@@ -93,7 +95,16 @@ def _only_heads_missing(expected: Expected, observed: Observed) -> SchemaStatus:
     return replace(status, missing=tuple(id_ for id_ in status.missing if id_ in expected.heads))
 
 
+def _only_contractions_speak(expected: Expected, observed: Observed) -> SchemaStatus:
+    applied = {
+        id_: each if each.phase == "contract" else replace(each, minimum_code=None)
+        for id_, each in observed.applied.items()
+    }
+    return judge(expected, replace(observed, applied=applied))
+
+
 MUTANTS = (
+    _only_contractions_speak,
     _always_current,
     _always_servable,
     _by_name,
@@ -180,3 +191,45 @@ def test_a_verdict_is_json_with_its_policy() -> None:
     assert document["missing"] == ["0abc"]
     assert document["database_revisions"] == ["beef"]
     assert document["code_heads"] == ["0abc"]
+
+
+def test_an_upgrade_that_would_be_refused_is_advised_only_after_what_allows_it() -> None:
+    status = judge(COMPETING, database("root"))
+
+    assert (status.state, status.upgradable) == (State.BEHIND, False)
+    merge, upgrade = RULES[State.MULTIPLE_HEADS].solution, RULES[State.BEHIND].solution
+    assert status.solution == f"first, because of multiple_heads: {merge}; then: {upgrade}"
+    assert status.findings[0].solution == status.solution
+    assert judge(LINE, database("beef")).solution == upgrade
+
+
+def test_people_are_told_who_migrates_and_how_the_last_run_ended() -> None:
+    run = Running("host:7", datetime(2026, 11, 27, 18, 0, tzinfo=UTC), planned=3, done=1, revision="beef")
+    failed = LastRun("upgrade", "failed", "2026-11-27T18:00:00+00:00", "the lock was not available")
+
+    assert "host:7 is migrating since 2026-11-27 18:00:00 UTC: 1 of 3 revisions done, at revision beef" in as_text(
+        judge(LINE, database("f00d", running=run))
+    )
+    told = as_text(judge(LINE, database("f00d", last_run=failed)))
+    assert "the last run (upgrade, 2026-11-27 18:00:00) failed: the lock was not available" in told
+    killed = as_text(judge(LINE, database("f00d", last_run=replace(failed, result="abandoned", error=None))))
+    assert "the last run (upgrade, 2026-11-27 18:00:00) was killed before its end" in killed
+    assert "last run" not in as_text(judge(LINE, database("0abc", last_run=replace(failed, result="succeeded"))))
+
+
+def test_people_are_told_how_far_the_attempt_came_where_the_database_is_away() -> None:
+    assert "the attempt ended at: tcp" in as_text(unreachable(LINE, "connection refused", rung="tcp"))
+
+
+def test_progress_makes_no_other_verdict_and_is_told_to_machines() -> None:
+    run = Running("host:7", datetime(2026, 11, 27, 18, 0, tzinfo=UTC), planned=3, done=1, revision="beef")
+    before, later = (judge(LINE, database("f00d", running=replace(run, done=done))) for done in (0, 1))
+
+    assert before == later
+    assert json.loads(json.dumps(later.as_dict()))["running"] == {
+        "name": "host:7",
+        "started_at": "2026-11-27T18:00:00+00:00",
+        "planned": 3,
+        "done": 1,
+        "revision": "beef",
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -66,6 +66,9 @@ ONE_BRANCH = graph({"root": (), "aa": ("root",)}, "aa")
 BROKEN = (BrokenStatement("get_book", "42703", 'column "title" does not exist'),)
 FORBIDDEN = (BrokenStatement("get_book", "42501", "permission denied for table book"),)
 HALFWAY = (UnfinishedStep("0abc", 1, "CREATE INDEX CONCURRENTLY book_title ON book (title)", "2026-11-21 04:00:00+00"),)
+CONTRACTION = Applied(("0abc",), phase="contract")
+GIVES_BACK = Applied(("1111",), phase="expand", minimum_code="0abc")
+AGAIN = Applied(("2222",), phase="contract")
 NO_TABLE = {"has_version_table": False, "version_table_readable": False}
 UNREADABLE = {"version_table_readable": False}
 
@@ -114,6 +117,30 @@ CASES = (
         S.AHEAD_COMPATIBLE,
         (),
         ("0000",),
+    ),
+    Case(
+        "a contraction that a later revision gives back",
+        LINE,
+        database("2222", applied={"1111": CONTRACTION, "2222": GIVES_BACK}),
+        S.AHEAD_COMPATIBLE,
+        (),
+        ("2222",),
+    ),
+    Case(
+        "a contraction after the one that was given back",
+        LINE,
+        database("3333", applied={"1111": CONTRACTION, "2222": GIVES_BACK, "3333": AGAIN}),
+        S.AHEAD_INCOMPATIBLE,
+        (),
+        ("3333",),
+    ),
+    Case(
+        "a contraction beside a revision that speaks for another line",
+        LINE,
+        database("1111", "2222", applied={"1111": CONTRACTION, "2222": replace(GIVES_BACK, parents=("0abc",))}),
+        S.AHEAD_INCOMPATIBLE,
+        (),
+        ("1111", "2222"),
     ),
     Case("a gap in the lineage", LINE, database("0000", lineage={"0000": ("1111",)}), S.DIVERGED, ALL, ("0000",)),
     Case(

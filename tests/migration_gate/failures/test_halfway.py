@@ -45,15 +45,18 @@ def test_18_an_env_py_that_never_commits(under_way: Ferries) -> None:
     # Alembic itself reports success, and nothing is there.
     succeed(under_way.alembic("upgrade", "head"))
     assert under_way.everything() == before
-    # The gate's command does not take its word for it.
-    failed = under_way.gate("upgrade")
-    assert failed.returncode == 3
-    assert failed.stdout.startswith("behind: no traffic")
+    # The gate does not take its word for it, and runs no migration that it could not prove.
+    told = under_way.verdict()
+    assert (told["state"], told["missing"]) == ("behind", [DECK])
+    refused = under_way.gate("upgrade")
+    assert refused.returncode == 3
+    assert "env.py does not go through the gate" in refused.stderr
+    assert solution_in(refused.stderr).startswith("let env.py be: from migration_gate.environment import run")
     assert under_way.everything() == before
 
     # The same env.py with the gate: a transaction of somebody else's is not the one that migrates.
     env.write_text(ours)
-    run_printed(under_way, solution_in(failed.stdout))
+    run_printed(under_way, told["solution"])
     assert_flows(under_way)
 
 

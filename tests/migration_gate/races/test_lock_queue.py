@@ -102,11 +102,23 @@ def test_innocent_readers_wait_for_no_longer_than_a_try_and_the_blocker_is_named
     print(*[line for line in said if "trying again" in line], sep="")
 
 
+@pytest.mark.parametrize(
+    ("sees_all", "told"),
+    [
+        (True, "role taskmanager_app, idle in transaction for "),
+        (False, "role taskmanager_app; what it does is hidden"),
+    ],
+    ids=["as a role that sees all", "as one that does not"],
+)
 def test_of_a_blocker_of_another_role_is_told_what_may_be_seen_and_how_to_see_more(
-    shop: Project, empty_database: Database
+    shop: Project, empty_database: Database, sees_all: bool, told: str
 ) -> None:
     shop.write_env(_IMPATIENT_ENV)
-    with _holding(empty_database.app_url) as blocker, shop.running("migration_gate", "upgrade") as migrating:
+    url = empty_database.migrator_url if sees_all else _owner_without_statistics(empty_database)
+    with (
+        _holding(empty_database.app_url) as blocker,
+        shop.running("migration_gate", "upgrade", MIGRATION_DATABASE_URL=url) as migrating,
+    ):
         pid = blocker.info.backend_pid
         assert migrating.stdout is not None
         said = ""
@@ -116,8 +128,23 @@ def test_of_a_blocker_of_another_role_is_told_what_may_be_seen_and_how_to_see_mo
         blocker.rollback()
         rest, _ = migrating.communicate(timeout=90)
         assert migrating.returncode == 0, rest
-    assert f"server process {pid} (nightly report, role taskmanager_app; " in said
-    assert "GRANT pg_read_all_stats" in said
+    assert f"server process {pid} (nightly report, {told}" in said
+    assert ("GRANT pg_read_all_stats" in said) == (not sees_all)
+    assert "Lady Susan" not in said
+
+
+def _owner_without_statistics(database: Database) -> str:
+    """The address of a role that owns the shop's tables, and may not see what others do."""
+    name = f"owner_of_{database.name}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'books'".encode())
+        admin.execute(
+            f"GRANT CREATE ON DATABASE {database.name} TO {name}; GRANT ALL ON SCHEMA public TO {name}".encode()
+        )
+        for (table,) in admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
+            admin.execute(f"ALTER TABLE {table} OWNER TO {name}".encode())
+    host = database.migrator_url.rpartition("@")[2]
+    return f"postgresql://{name}:books@{host}"
 
 
 def test_without_a_lock_timeout_everybody_stands_still(shop: Project, empty_database: Database) -> None:
