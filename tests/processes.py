@@ -17,6 +17,8 @@ from typing import Any, NoReturn, Self
 import httpx
 import pytest
 
+from tests.warm_processes import run_module
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Set it in the environment and a test that lacks something fails instead of skipping.
@@ -53,7 +55,7 @@ def running(
 
 def run_alembic(*arguments: str, env: Mapping[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run `alembic …` from the repository's root, and fail where it fails."""
-    done = run(sys.executable, "-m", "alembic", *arguments, env=env, cwd=cwd)
+    done = run_module("alembic", *arguments, env=env, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

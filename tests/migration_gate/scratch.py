@@ -13,7 +13,8 @@ from textwrap import dedent, indent
 from alembic.config import Config
 
 from tests.databases import Database
-from tests.processes import ROOT, run, running
+from tests.processes import ROOT, running
+from tests.warm_processes import run_module
 
 # Sorted as text these ids stand in the opposite order of their history.
 SHELF, BOOK, TITLE_INDEX = "f00d", "beef", "0abc"
@@ -161,12 +162,11 @@ class Project:
 
     def alembic(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`alembic …` to its end."""
-        return run(sys.executable, "-m", "alembic", *arguments, env=self.environment(variables), cwd=self.folder)
+        return run_module("alembic", *arguments, env=self.environment(variables), cwd=self.folder)
 
     def gate(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """`migration-gate …` to its end."""
-        command = (sys.executable, "-m", "migration_gate", *arguments)
-        return run(*command, env=self.environment(variables), cwd=self.folder)
+        return run_module("migration_gate", *arguments, env=self.environment(variables), cwd=self.folder)
 
     @contextmanager
     def running(self, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
