@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _LIBRARIES = (
@@ -39,25 +40,37 @@ def run_module(module: str, *arguments: str, env: Mapping[str, str], cwd: Path) 
     ------
     subprocess.TimeoutExpired: it did not end within `LONGEST_S` seconds, and was killed.
     """
-    command = (sys.executable, "-m", module, *arguments)
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = _context.Process(
-            target=_become, args=(module, arguments, dict(os.environ | env), str(cwd), str(out), str(err))
-        )
-        process.start()
+        process = start_module(module, *arguments, env=env, cwd=cwd, out=out, err=err)
         process.join(LONGEST_S)
-        if process.exitcode is None:
+        ended = process.exitcode is not None
+        if not ended:
             process.kill()
             process.join()
-            raise subprocess.TimeoutExpired(command, LONGEST_S, out.read_text(), err.read_text())
-        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), err.read_text())
+        command, said = (sys.executable, "-m", module, *arguments), (out.read_text(), err.read_text())
+    if not ended:
+        raise subprocess.TimeoutExpired(command, LONGEST_S, *said)
+    return subprocess.CompletedProcess(command, process.exitcode, *said)
+
+
+def start_module(
+    module: str, *arguments: str, env: Mapping[str, str], cwd: Path, out: Path, err: Path
+) -> ForkServerProcess:
+    """Start `python -m module …`, which writes to the files `out` and `err`; they may be the same."""
+    for path in (out, err):
+        path.touch()
+    process = _context.Process(
+        target=_become, args=(module, arguments, dict(os.environ | env), str(cwd), str(out), str(err))
+    )
+    process.start()
+    return process
 
 
 def _become(module: str, arguments: Sequence[str], env: Mapping[str, str], cwd: str, out: str, err: str) -> None:
     """In the new process: be what `python -m module` would have been."""
     for path, descriptor in ((out, 1), (err, 2)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psycopg
@@ -18,6 +15,7 @@ from tests.databases import Database
 from tests.migration_gate.races.bookshop import BASE, INDEX, RACED, raced_project
 from tests.migration_gate.races.traffic import Traffic, read, write
 from tests.migration_gate.scratch import Project, until
+from tests.warm_processes import start_module
 
 READY_WITHIN_S = 180.0
 ENDED_WITHIN_S = 180.0
@@ -108,8 +106,8 @@ def race(folder: Path, database: Database, replicas: int, *, log: Path | None = 
     log_began = log.stat().st_size if log is not None else 0
     deadlocks = _deadlocks(database)
     arguments = ("alembic", "upgrade", "head") if plain else ("migration_gate", "upgrade")
-    with Traffic(database.app_url, read, read, write) as traffic, ExitStack() as stack:
-        processes = [stack.enter_context(_process(project, arguments, number)) for number in range(replicas)]
+    with Traffic(database.app_url, read, read, write) as traffic:
+        processes = [_process(project, arguments, number) for number in range(replicas)]
         until(lambda: len(list(folder.glob("ready-*"))) == replicas or _any_ended(processes), READY_WITHIN_S)
         began = time.monotonic()
         (folder / "go").touch()
@@ -177,29 +175,24 @@ def violations(round_: Round) -> Iterator[str]:
         yield "nobody read or wrote meanwhile"
 
 
-def _process(project: Project, arguments: tuple[str, ...], number: int) -> subprocess.Popen[bytes]:
-    # Into files, since nobody reads so many pipes at once.
-    with (project.folder / f"replica-{number}.log").open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            env=os.environ | project.environment({}),
-            cwd=project.folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+def _process(project: Project, arguments: tuple[str, ...], number: int) -> ForkServerProcess:
+    # They meet before they ask for the lock: what it takes to import the libraries is no part of the race.
+    log = project.folder / f"replica-{number}.log"
+    return start_module(*arguments, env=project.environment({}), cwd=project.folder, out=log, err=log)
 
 
-def _any_ended(processes: list[subprocess.Popen[bytes]]) -> bool:
-    return any(process.poll() is not None for process in processes)
+def _any_ended(processes: list[ForkServerProcess]) -> bool:
+    return any(process.exitcode is not None for process in processes)
 
 
-def _end_of(process: subprocess.Popen[bytes]) -> int:
+def _end_of(process: ForkServerProcess) -> int:
     """Its exit status; a process that does not end is killed, by which its status tells that."""
-    try:
-        return process.wait(timeout=ENDED_WITHIN_S)
-    except subprocess.TimeoutExpired:
+    process.join(ENDED_WITHIN_S)
+    if process.exitcode is None:
         process.kill()
-        return process.wait(timeout=20)
+        process.join(20)
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def _replica(exit_status: int, output: str) -> Replica:
