@@ -116,7 +116,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 
     upgrade_ = verbs.add_parser("upgrade", help="apply what is missing and prove it")
     upgrade_.add_argument("--dry-run", action="store_true", help="print the plan and the SQL, and touch nothing")
-    upgrade_.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    upgrade_.add_argument("--json", action="store_true", help="print the verdict, or the plan, as JSON")
     upgrade_.set_defaults(run=_upgrade)
 
     lock = verbs.add_parser("lock", help="write revisions.lock from the migration files")
@@ -147,30 +147,18 @@ def _wait(options: argparse.Namespace, config: Config) -> int:
 
 def _upgrade(options: argparse.Namespace, config: Config) -> int:
     if options.dry_run:
-        return _dry_run(config)
+        return _dry_run(options, config)
     from migration_gate.upgrade import upgrade
 
     return _report(upgrade(config), as_json=options.json)
 
 
-def _dry_run(config: Config) -> int:
-    from migration_gate.review.rendered import render_all
-    from migration_gate.upgrade import schema_status
+def _dry_run(options: argparse.Namespace, config: Config) -> int:
+    from migration_gate.review.dry_run import dry_run
 
-    status = schema_status(config)
-    rendered = render_all(config)
-    print(f"-- {status.state}: {status.evidence}")
-    for number, revision in enumerate(status.missing, 1):
-        print(f"\n-- {number} of {len(status.missing)}: {revision} ({rendered[revision].path.name})")
-        for statement in rendered[revision].statements:
-            print(f"{statement.sql};")
-        if rendered[revision].fault:
-            print(f"-- the rest needs a database to be known: {rendered[revision].fault}")
-    finding = status.forbids_upgrade
-    if finding is None:
-        return 0
-    print(f"\n-- it would be refused: {finding.state}: {finding.evidence}\n-- Solution: {finding.solution}")
-    return NOT_SERVABLE
+    told, would_be_done = dry_run(config, as_json=options.json)
+    print(told)
+    return 0 if would_be_done else NOT_SERVABLE
 
 
 def _lock(options: argparse.Namespace, config: Config) -> int:

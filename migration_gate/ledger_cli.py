@@ -39,7 +39,6 @@ def add_parser(verbs: Any) -> None:
     own = parser.add_subparsers(required=True, metavar="VERB")
 
     show = own.add_parser("show", help="the newest runs and revisions")
-    show.add_argument("--json", action="store_true", help="print them as JSON")
     show.add_argument("--newest", type=int, default=10, metavar="N", help="how many of each (default: %(default)s)")
     show.set_defaults(run=_show)
 
@@ -66,6 +65,9 @@ def add_parser(verbs: Any) -> None:
     leave = own.add_parser("leave", help="drop the ledger's tables")
     leave.add_argument("--yes", action="store_true", help="do it")
     leave.set_defaults(run=_leave)
+
+    for verb in own.choices.values():
+        verb.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _duration(text: str) -> timedelta:
@@ -101,35 +103,47 @@ def _time(text: str) -> str:
 
 def _baseline(options: argparse.Namespace, config: Config) -> int:
     revision = baseline(config, scratch_url=options.scratch_url, revision=options.revision)
-    print(f"baseline: the schema is what the migrations make at {revision}; the ledger says so now")
-    return 0
+    return _tell(
+        options,
+        f"baseline: the schema is what the migrations make at {revision}; the ledger says so now",
+        revisions=revision.split(","),
+    )
 
 
 def _accept(options: argparse.Namespace, config: Config) -> int:
     accepted = ledger_verbs.accept(config, options.reason)
-    print(f"accepted: the schema as it is, and the files of {', '.join(accepted) or 'no edited revision'}")
-    return 0
+    return _tell(
+        options,
+        f"accepted: the schema as it is, and the files of {', '.join(accepted) or 'no edited revision'}",
+        revisions=accepted,
+    )
 
 
 def _settle(options: argparse.Namespace, config: Config) -> int:
     settled = ledger_verbs.settle(config, options.reason)
-    print(f"settled: {settled} statement{'' if settled == 1 else 's'}; the revision begins anew with the next upgrade")
-    return 0
+    return _tell(
+        options,
+        f"settled: {settled} statement{'' if settled == 1 else 's'}; the revision begins anew with the next upgrade",
+        statements=settled,
+    )
 
 
 def _override(options: argparse.Namespace, config: Config) -> int:
     until = ledger_verbs.override(config, options.duration, options.reason)
-    if options.duration:
-        print(f"override: traffic flows until {until:%Y-%m-%d %H:%M:%S} UTC, whatever the verdict")
-    else:
-        print("override: ended")
-    return 0
+    lasts = f"override: traffic flows until {until:%Y-%m-%d %H:%M:%S} UTC, whatever the verdict"
+    return _tell(options, lasts if options.duration else "override: ended", until=until.isoformat())
 
 
 def _leave(options: argparse.Namespace, config: Config) -> int:
     if not options.yes:
         print("This drops what the database remembers of its migrations. Say --yes to do it.", file=sys.stderr)
         return 2
-    print(f"dropped: {', '.join(ledger_verbs.leave(config))}")
-    print("env.py needs Alembic's own template again: alembic init shows it")
+    gone = ledger_verbs.leave(config)
+    again = "env.py needs Alembic's own template again: alembic init shows it"
+    return _tell(options, f"dropped: {', '.join(gone)}\n{again}", tables=gone)
+
+
+def _tell(options: argparse.Namespace, sentence: str, **facts: object) -> int:
+    """What was done, as a sentence or as one JSON object."""
+    print(json.dumps(facts) if options.json else sentence)
     return 0

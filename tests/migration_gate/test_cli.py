@@ -257,3 +257,53 @@ def test_status_as_a_role_that_may_not_read_the_version_table_names_the_privileg
     assert told.stdout.startswith("privileges_missing: no traffic")
     assert "role 'taskmanager_app' may not read the version table" in told.stdout
     assert "GRANT SELECT on the version table" in told.stdout
+
+
+def test_a_dry_run_prints_the_plan_and_its_sql_and_touches_nothing(project: Project, empty_database: Database) -> None:
+    succeed(project.alembic("upgrade", SHELF))
+    before = applied(empty_database), tables(empty_database)
+
+    told = succeed(project.gate("upgrade", "--dry-run"))
+    document = json.loads(project.gate("upgrade", "--dry-run", "--json").stdout)
+
+    assert told.startswith("-- behind: ")
+    assert f"-- 1 of 2: {BOOK} ({BOOK}.py)\nCREATE TABLE book (id bigserial PRIMARY KEY, title text NOT NULL);" in told
+    assert f"-- 2 of 2: {TITLE_INDEX} ({TITLE_INDEX}.py)\nCREATE INDEX CONCURRENTLY book_title ON book (title);" in told
+    assert document["status"]["state"] == "behind"
+    assert [step["revision"] for step in document["plan"]] == [BOOK, TITLE_INDEX]
+    assert document["plan"][1]["statements"] == [
+        {"sql": "CREATE INDEX CONCURRENTLY book_title ON book (title)", "transactional": False}
+    ]
+    assert document["refused_because"] is None
+    assert (applied(empty_database), tables(empty_database)) == before
+
+
+def test_a_dry_run_says_why_the_upgrade_would_be_refused(project: Project, empty_database: Database) -> None:
+    succeed(project.alembic("upgrade", SHELF))
+    empty_database.execute("ALTER TABLE shelf ADD COLUMN width int")
+
+    told = project.gate("upgrade", "--dry-run")
+    document = json.loads(project.gate("upgrade", "--dry-run", "--json").stdout)
+
+    assert told.returncode == 3
+    assert "-- it would be refused: drifted: " in told.stdout
+    assert "-- Solution: " in told.stdout
+    assert document["refused_because"]["state"] == "drifted"
+
+
+def test_what_people_say_to_the_ledger_is_answered_as_json_where_that_is_asked_for(
+    project: Project, empty_database: Database
+) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    reason = ("--reason", "a rehearsal", "--json")
+
+    def ask(*arguments: str) -> dict[str, object]:
+        answer: dict[str, object] = json.loads(project.gate("ledger", *arguments).stdout)
+        return answer
+
+    assert ask("accept", *reason) == {"revisions": []}
+    assert ask("settle", *reason) == {"statements": 0}
+    assert str(ask("override", "--for", "1m", *reason)["until"]).endswith("+00:00")
+    assert ask("baseline", "--scratch-url", empty_database.admin_url, "--json") == {"revisions": [TITLE_INDEX]}
+    assert ask("show", "--json").keys() == {"runs", "revisions"}
+    assert "migration_gate_run" in str(ask("leave", "--yes", "--json")["tables"])
