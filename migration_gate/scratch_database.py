@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -12,6 +14,8 @@ from sqlalchemy.engine import make_url
 
 from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+
+MOST_ATTEMPTS = 5
 
 
 @contextmanager
@@ -48,4 +52,20 @@ def scratch_database(url: str, purpose: str, *, named_by: str = "--scratch-url")
         yield address.set(database=name).render_as_string(hide_password=False)
     finally:
         with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            drop_database(connection, name)
+
+
+def drop_database(server: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database, whoever is connected to it; no error where there is none.
+
+    Autovacuum may be at work in it, and who is no superuser may not end that: it ends by itself.
+    """
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    for _ in range(MOST_ATTEMPTS - 1):
+        try:
+            server.execute(statement)
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            time.sleep(1)
+        else:
+            return
+    server.execute(statement)

@@ -30,6 +30,11 @@ class StopSignals:
     def begin_stopping(self) -> None:
         self._stopping = True
 
+    def end(self) -> None:
+        """Everything is stopped: a late Ctrl-C would end the interpreter as it shuts down, with a status of its own."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if now - self._last < REPEAT_AFTER_SECONDS:

@@ -74,6 +74,7 @@ def run_until_stopped(options: Options) -> int:
     finally:
         signals.begin_stopping()
         run.stop()
+        signals.end()
     say("stopped")
     return 0
 

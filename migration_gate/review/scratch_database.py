@@ -7,16 +7,17 @@ process through the project's own env.py; the catalogs are compared where the sc
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
 from alembic.config import Config
 from sqlalchemy.engine import make_url
 
+from migration_gate.catalog import Catalog, catalog, differences
 from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.url import masked_url
 from migration_gate.review.findings import Finding, Level
@@ -25,33 +26,6 @@ from migration_gate.scratch_database import scratch_database
 
 Say = Callable[[str], None]
 
-_CATALOG = """
-    SELECT format('column %s.%s %s%s%s', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
-                  CASE WHEN a.attnotnull THEN ' NOT NULL' END, ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid))
-    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
-      AND c.relnamespace IN (SELECT * FROM own)
-    UNION ALL
-    SELECT format('constraint %s on %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid))
-    FROM pg_constraint WHERE connamespace IN (SELECT * FROM own) AND contype <> 'n'
-    UNION ALL
-    SELECT format('index %s%s', pg_get_indexdef(i.indexrelid), CASE WHEN NOT i.indisvalid THEN ' INVALID' END)
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relnamespace IN (SELECT * FROM own)
-    UNION ALL
-    SELECT format('function %s %s', oid::regprocedure, md5(prosrc)) FROM pg_proc
-    WHERE pronamespace IN (SELECT * FROM own)
-    UNION ALL
-    SELECT format('trigger %s', pg_get_triggerdef(t.oid)) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-    WHERE NOT tgisinternal AND c.relnamespace IN (SELECT * FROM own)
-    UNION ALL
-    SELECT format('type %s value %s', enumtypid::regtype, enumlabel) FROM pg_enum
-    UNION ALL
-    SELECT format('view %s: %s', oid::regclass, pg_get_viewdef(oid)) FROM pg_class
-    WHERE relkind IN ('v', 'm') AND relnamespace IN (SELECT * FROM own)
-"""
-_OWN = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema') "
-
 
 @dataclass(frozen=True)
 class _Scratch:
@@ -59,7 +33,7 @@ class _Scratch:
 
     url: str
     config: Config
-    own: re.Pattern[str]  # the version table and the ledger, which come with the first upgrade and stay
+    version_table: str
 
     def alembic(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "alembic", "-c", str(self.config.config_file_name), *arguments]
@@ -67,10 +41,20 @@ class _Scratch:
         environment = os.environ | {"MIGRATION_DATABASE_URL": self.url, "DATABASE_URL": ""}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    def catalog(self) -> set[str]:
+    def catalog(self) -> Catalog:
+        """The objects of every schema, but for Alembic's and the gate's own, which come with the first upgrade."""
         with psycopg.connect(self.url) as connection:
-            rows = connection.execute((_OWN + _CATALOG).encode()).fetchall()
-        return {row[0] for row in rows if not self.own.search(row[0])}
+            schemas = [row[0] for row in connection.execute(_SCHEMAS)]
+            reading = catalog(schemas, self.version_table)
+            rows = connection.execute(next(reading).encode()).fetchall()
+        try:
+            reading.send(rows)
+        except StopIteration as end:
+            return cast("Catalog", end.value)
+        raise AssertionError("the catalog is read by one statement")
+
+
+_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
 
 
 def scratch_findings(
@@ -96,9 +80,8 @@ def scratch_findings(
             " it would migrate.",
             solution="let env.py end in migration_gate.environment.run(metadata), or leave --scratch-url out",
         )
-    own = re.compile(rf"\b(?:migration_gate_\w+|{re.escape(environment.version_table.name)})\b")
     with scratch_database(url, "lint") as scratch_url:
-        scratch = _Scratch(scratch_url, config, own)
+        scratch = _Scratch(scratch_url, config, environment.version_table.name)
         yield from _tried(scratch, released, heads, reversible, say)
 
 
@@ -145,9 +128,9 @@ def _failed(scratch: _Scratch, *arguments: str) -> str:
     return "\n".join(said.splitlines()[-6:]) or f"it exits with status {done.returncode}"
 
 
-def _difference(before: set[str], after: set[str]) -> str:
-    lines = [f"- {line}" for line in sorted(before - after)] + [f"+ {line}" for line in sorted(after - before)]
-    return "\n".join([*lines[:10], *([f"… and {len(lines) - 10} more"] if len(lines) > 10 else [])])
+def _difference(before: Catalog, after: Catalog) -> str:
+    found = differences(before, after)
+    return "\n".join([*found[:10], *([f"and {len(found) - 10} more"] if len(found) > 10 else [])])
 
 
 def _finding(rule: str, message: str, evidence: str, advice: str = "") -> Finding:

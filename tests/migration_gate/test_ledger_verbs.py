@@ -9,6 +9,7 @@ import pytest
 
 from migration_gate.tables import LEDGER_TABLES
 from tests.databases import Database
+from tests.migration_gate.conftest import ScratchServer
 from tests.migration_gate.scratch import (
     BOOK,
     HISTORY,
@@ -91,13 +92,13 @@ def test_revisions_that_make_the_same_schema_are_asked_about(project: Project, e
     assert versions(empty_database) == ["data"]
 
 
-def test_the_scratch_database_is_gone_afterwards(project: Project, empty_database: Database) -> None:
+def test_the_scratch_database_is_gone_afterwards(
+    project: Project, empty_database: Database, scratch_server: ScratchServer
+) -> None:
     _without_ledger(project, empty_database)
-    succeed(project.gate("ledger", "baseline", *_scratch(empty_database)))
+    succeed(project.gate("ledger", "baseline", "--scratch-url", scratch_server.url))
 
-    with psycopg.connect(empty_database.admin_url) as admin:
-        left = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'migration\\_gate\\_%'").fetchall()
-    assert left == []
+    assert scratch_server.databases() == set()
 
 
 def test_a_role_that_may_make_no_database_is_told_to_name_a_server(project: Project, empty_database: Database) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from migration_gate.review.rehearsal.catalog import Relation
 from migration_gate.review.rehearsal.executed import Executed, Taken
 from migration_gate.review.rehearsal.locks import LockMode
+from migration_gate.review.rehearsal.measured import Lock, MigratorWait, Rewrite, Scan, Statement, Wait
 from migration_gate.review.rehearsal.migration import Event
-from migration_gate.review.rehearsal.report import Lock, MigratorWait, Rewrite, Scan, Statement, Wait
 from migration_gate.review.rehearsal.sampler import INTERVAL_S, Span
 from migration_gate.review.rehearsal.traffic import READ, Query
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from migration_gate.review.rehearsal.report import Lock, Statement
+from migration_gate.review.rehearsal.measured import Lock, Statement
 from migration_gate.review.rehearsal.svg import width_of
 from migration_gate.review.rehearsal.wording import duration
 

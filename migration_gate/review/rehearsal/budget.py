@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from migration_gate.review.rehearsal.measured import Scan, Statement, Wait
 from migration_gate.review.rehearsal.wording import duration, number
-
-if TYPE_CHECKING:
-    from migration_gate.review.rehearsal.report import Scan, Statement, Wait
 
 LINT = "see migration-gate lint, which prints the safe form in your own names"
 

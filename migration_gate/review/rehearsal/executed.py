@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from migration_gate.review.rehearsal.catalog import Relation
 from migration_gate.review.rehearsal.locks import LockMode
+from migration_gate.review.rehearsal.measured import Scan
 from migration_gate.review.rehearsal.migration import Event
-from migration_gate.review.rehearsal.report import Scan
 
 
 @dataclass

@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from migration_gate.postgres.faults import primary_message
-from migration_gate.review.rehearsal.report import OF_ROWS
+from migration_gate.review.rehearsal.measured import OF_ROWS
 
 # Users' objects begin at 16384; below are the catalogs, which every statement locks a little.
 _LOCKS = """

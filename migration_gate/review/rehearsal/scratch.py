@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.faults import primary_message
 from migration_gate.review.rehearsal.addresses import Connection, connect, with_database
 from migration_gate.review.rehearsal.source import Source
+from migration_gate.scratch_database import drop_database
 
 _NAME = re.compile(r"migration_gate_rehearsal_\d{8}_[0-9a-f]{8}")
-MOST_ATTEMPTS = 5
 _COMMENT = "migration-gate rehearse: temporary, made by "
 
 
@@ -131,22 +130,9 @@ def _drop(scratch_url: str, name: str) -> None:
     """On a session of its own: the other may be in the middle of something when a signal ends the rehearsal."""
     try:
         with contextlib.closing(connect(scratch_url, "drop")) as server:
-            _force(server, name)
+            drop_database(server, name)
     except (psycopg.Error, MigrationGateError) as error:
         raise MigrationGateError(
             f"The temporary database {name} could not be dropped: {primary_message(error) or error}",
             solution="migration-gate rehearse --clean, once the server can be reached",
         ) from error
-
-
-def _force(server: Connection, name: str) -> None:
-    """Autovacuum may be at work in the database, and who is no superuser may not end that: it ends by itself."""
-    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    for _ in range(MOST_ATTEMPTS - 1):
-        try:
-            server.execute(statement)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
-            time.sleep(1)
-        else:
-            return
-    server.execute(statement)

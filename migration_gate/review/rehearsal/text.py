@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migration_gate.review.rehearsal.budget import Breach
-from migration_gate.review.rehearsal.report import FAILED, NOTHING_TO_DO, OVER_BUDGET, Lock, Report, Statement
+from migration_gate.review.rehearsal.measured import Lock, Statement
+from migration_gate.review.rehearsal.report import FAILED, NOTHING_TO_DO, OVER_BUDGET, Report
 from migration_gate.review.rehearsal.wording import counted, duration, number, one_line
 
 _RED, _YELLOW, _GREEN, _FAINT, _PLAIN = "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[0m"

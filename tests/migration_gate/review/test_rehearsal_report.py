@@ -12,19 +12,9 @@ import pytest
 from migration_gate.review.rehearsal.bars import bar_of, stacked
 from migration_gate.review.rehearsal.budget import Budget, breaches
 from migration_gate.review.rehearsal.locks import LockMode
+from migration_gate.review.rehearsal.measured import Lock, Rewrite, Scan, Statement, Wait
 from migration_gate.review.rehearsal.picture import picture
-from migration_gate.review.rehearsal.report import (
-    Failure,
-    Lock,
-    Place,
-    Report,
-    Rewrite,
-    Scan,
-    Statement,
-    TableRows,
-    Traffic,
-    Wait,
-)
+from migration_gate.review.rehearsal.report import Failure, Place, Report, TableRows, Traffic
 from migration_gate.review.rehearsal.svg import ticks
 from migration_gate.review.rehearsal.text import as_text
 from migration_gate.review.rehearsal.wording import counted, duration, number, one_line
