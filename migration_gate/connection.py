@@ -46,6 +46,7 @@ _SERVER_GIVES_UP = {
 }
 # libpq's words for the same on this side, so that a migrator that lost its session does not wait for it for ever.
 _CLIENT_GIVES_UP = {
+    "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
     "keepalives_count": "5",
@@ -93,7 +94,7 @@ def engine_for(address: str) -> Engine:
         # A pool would keep the session, and with it the lock, after the connection is closed.
         poolclass=pool.NullPool,
         hide_parameters=True,
-        connect_args={"application_name": migrator_name(), "connect_timeout": 5}
+        connect_args={"application_name": migrator_name()}
         | {name: value for name, value in _CLIENT_GIVES_UP.items() if name not in url.query},
     )
 

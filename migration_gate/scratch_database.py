@@ -10,10 +10,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.engine import make_url
 
 from migration_gate.errors import MigrationGateError
-from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
+from migration_gate.postgres.url import UnusableUrl, masked_url, on_same_server, plain_url
 
 MOST_ATTEMPTS = 5
 
@@ -33,10 +32,9 @@ def scratch_database(url: str, purpose: str, *, named_by: str = "--scratch-url")
     MigrationGateError: the server cannot be reached, or the role may not make a database.
     """
     try:
-        address = make_url(sqlalchemy_url(url)).set(drivername="postgresql")
+        server = plain_url(url)
     except UnusableUrl as error:
         raise MigrationGateError(str(error)) from None
-    server = address.render_as_string(hide_password=False)
     name = f"migration_gate_{purpose}_{secrets.token_hex(6)}"
     try:
         with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
@@ -49,7 +47,7 @@ def scratch_database(url: str, purpose: str, *, named_by: str = "--scratch-url")
             solution=f"name a server in {named_by} URL whose role may create databases (ALTER ROLE … CREATEDB)",
         ) from None
     try:
-        yield address.set(database=name).render_as_string(hide_password=False)
+        yield on_same_server(server, name)
     finally:
         with psycopg.connect(server, autocommit=True, connect_timeout=5) as connection:
             drop_database(connection, name)

@@ -16,7 +16,6 @@ from migration_gate.statement_proof import proof
 
 _SETTINGS = {
     "application_name": APPLICATION_NAME,
-    "default_transaction_read_only": "on",
     "lock_timeout": LOCK_TIMEOUT,
     "statement_timeout": STATEMENT_TIMEOUT,
 }
@@ -45,6 +44,8 @@ class AsyncpgProbe(DatabaseProbe):
             self._connection = await asyncpg.connect(
                 asyncpg_url(self._url), server_settings=_SETTINGS, statement_cache_size=0
             )
+            # Set at the start, it would make every server one that `target_session_attrs=read-write` passes over.
+            await self._connection.execute("SET default_transaction_read_only = on")
 
     async def _read(self, reading: Generator[str, Rows, _Result]) -> _Result:
         return await self._driven(reading, self._rows)

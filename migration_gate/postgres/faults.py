@@ -24,6 +24,8 @@ class _Known:
     solution: str
 
 
+_CORRECT_PARAMETERS = "correct what follows ? in the address"
+
 _BY_SQLSTATE = {
     "28P01": _Known(
         "PostgreSQL refused the password", False, Rung.LOGIN, "correct the password in the database's address"
@@ -40,7 +42,7 @@ _BY_SQLSTATE = {
         "PostgreSQL does not know a parameter of the address",
         False,
         Rung.DATABASE,
-        "correct what follows ? in the address",
+        _CORRECT_PARAMETERS,
     ),
     "53300": _Known(
         "PostgreSQL has no free connection", True, Rung.LOGIN, "close idle sessions or raise max_connections"
@@ -96,6 +98,13 @@ def _transient(sentence: str, rung: Rung, solution: str) -> DatabaseUnreachable:
 
 # libpq gives a failed connection no SQLSTATE, only words: its own in English, the server's in the server's language.
 _BY_WORDS = (
+    # libpq's and psycopg's own words, before anything was tried.
+    (
+        r"^(?:connection is bad: )?(?:invalid|bad value for|weak sslmode|definition of service)\b",
+        Rung.DATABASE,
+        False,
+        _CORRECT_PARAMETERS,
+    ),
     (
         r"starting up|shutting down|not yet accepting|recovery",
         Rung.STARTING_UP,

@@ -12,7 +12,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Generator, Mapping
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import pq
@@ -37,29 +36,6 @@ _BACK = "ROLLBACK TO SAVEPOINT migration_gate"
 _Result = TypeVar("_Result")
 
 
-# What asyncpg calls `ssl`, and libpq `sslmode`.
-_SSL_MODES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
-
-
-def psycopg_url(url: str) -> str:
-    """The address as libpq takes it, without the parameters that only other drivers know.
-
-    Raises
-    ------
-    UnusableUrl: it is not PostgreSQL's.
-    """
-    parts = urlsplit(plain_url(url))
-    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    kept = []
-    for part in parts.query.split("&"):
-        name, _, value = part.partition("=")
-        if name == "ssl":
-            name, value = "sslmode", _SSL_MODES.get(value.lower(), value)
-        if name in known:
-            kept.append(f"{name}={value}")
-    return f"postgresql://{parts.netloc}{parts.path}" + (f"?{'&'.join(kept)}" if kept else "")
-
-
 class PsycopgProbe(DatabaseProbe):
     """A `DatabaseProbe` on one psycopg connection: to the server, or to PgBouncer in session or transaction mode."""
 
@@ -74,7 +50,7 @@ class PsycopgProbe(DatabaseProbe):
     async def _connect(self) -> None:
         # What the transactions do by themselves stays theirs: no BEGIN of psycopg's, nothing prepared on the side.
         connecting = psycopg.AsyncConnection.connect(
-            psycopg_url(self._url), autocommit=True, prepare_threshold=None, application_name=APPLICATION_NAME
+            plain_url(self._url), autocommit=True, prepare_threshold=None, application_name=APPLICATION_NAME
         )
         async with asyncio.timeout(self._timeout_s):
             self._connection = await connecting
@@ -150,7 +126,8 @@ class PsycopgProbe(DatabaseProbe):
 
     def _described(self, error: Exception) -> DatabaseUnreachable:
         # libpq tells why a connection failed in words alone; of a session that was there, psycopg has the code.
-        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None and self._connection is None:
+        in_words = isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError) and error.sqlstate is None
+        if in_words and self._connection is None:
             return describe_connect(error, ask=False)
         return describe(error)
 

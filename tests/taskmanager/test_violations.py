@@ -118,7 +118,7 @@ def test_a_password_that_is_kept_elsewhere_or_is_not_needed(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("mode", ["", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer", "?sslmode=",
-                                  "?sslmode=no-such-mode", "?ssl=true"])  # fmt: skip
+                                  "?sslmode=no-such-mode", "?ssl=prefer", "?ssl=false"])  # fmt: skip
 @pytest.mark.parametrize("host", ["db", "db.example:5432", "10.0.0.1", "[2001:db8::1]:5432", "127.0.0.1,db.example"])
 def test_a_database_elsewhere_without_tls(host: str, mode: str) -> None:
     (line,) = violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@{host}/tasks{mode}")
@@ -138,6 +138,7 @@ def test_a_mode_that_demands_tls_passes_also_where_the_drivers_are_told_it(
 ) -> None:
     url = f"postgresql://app:{PASSWORD}@db.example/tasks"
     assert violations(DATABASE_URL=f"{url}?sslmode={mode}") == []
+    assert violations(DATABASE_URL=f"{url}?ssl={mode}") == []  # in asyncpg's word, which its driver is told as sslmode
     monkeypatch.setenv("PGSSLMODE", mode)
     assert violations(DATABASE_URL=url) == []
     assert len(violations(DATABASE_URL=f"{url}?sslmode=prefer")) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg import conninfo
@@ -26,19 +25,19 @@ def connect(address: str, name: str, *, options: str = "") -> Connection:
     DatabaseUnreachable: no session could be had.
     """
     plain = plain_url(address)
-    given = conninfo.conninfo_to_dict(plain)
-    settings = " ".join(part for part in (str(given.get("options") or ""), options) if part)
     try:
+        given = conninfo.conninfo_to_dict(plain)
+        settings = " ".join(part for part in (str(given.get("options") or ""), options) if part)
         return psycopg.connect(
             plain,
             autocommit=True,
             # The load sends several statements in one message, which a prepared statement cannot hold.
             prepare_threshold=None,
             application_name=f"{SESSION_PREFIX} {name}",
-            connect_timeout=int(given.get("connect_timeout") or 5),
+            connect_timeout=str(given.get("connect_timeout") or 5),
             options=settings or None,
         )
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         fault = describe_connect(error)
         raise DatabaseUnreachable(
             f"{masked_url(address)}: {fault.message}.", transient=fault.transient, solution=fault.solution
@@ -50,14 +49,6 @@ def connect_reading(address: str, name: str) -> Connection:
     session = connect(address, name, options="-c default_transaction_read_only=on -c statement_timeout=30s")
     session.read_only = True
     return session
-
-
-def with_database(address: str, database: str) -> str:
-    """The same server and role, another database."""
-    parts = urlsplit(plain_url(address))
-    kept = [(key, value) for key, value in parse_qsl(parts.query) if key != "dbname"]
-    query = f"?{urlencode(kept, quote_via=quote)}" if kept else ""
-    return f"postgresql://{parts.netloc}/{quote(database)}{query}"
 
 
 def for_program(address: str, name: str, *, read_only: bool = False) -> tuple[str, dict[str, str]]:

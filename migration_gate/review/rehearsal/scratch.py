@@ -17,7 +17,8 @@ from psycopg import sql
 
 from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.faults import primary_message
-from migration_gate.review.rehearsal.addresses import Connection, connect, with_database
+from migration_gate.postgres.url import on_same_server
+from migration_gate.review.rehearsal.addresses import Connection, connect
 from migration_gate.review.rehearsal.source import Source
 from migration_gate.scratch_database import drop_database
 
@@ -47,7 +48,7 @@ def temporary_database(
     name = f"migration_gate_rehearsal_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(4)}"
     try:
         _create(server, name, source, notes)
-        address = with_database(scratch_url, name)
+        address = on_same_server(scratch_url, name)
         # As long as this session lives, `--clean` of somebody else sees that the database is in use.
         with contextlib.closing(connect(address, "keeper", options="-c idle_session_timeout=0")):
             yield address

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from migration_gate.errors import DatabaseUnreachable
 from migration_gate.postgres.probing import APPLICATION_NAME
-from migration_gate.postgres.psycopg_probe import PsycopgProbe, psycopg_url
+from migration_gate.postgres.psycopg_probe import PsycopgProbe
 from tests.databases import Database
 from tests.migration_gate.postgres.pgbouncer import pgbouncer
 from tests.migration_gate.postgres.test_distant_server import _distant
@@ -205,26 +205,6 @@ async def test_a_distant_server_is_slow_in_sum_and_not_unreachable(library: Data
         assert (await probe()).broken_statements == ()
         assert loop.time() - started > 1.0
         await probe.close()
-
-
-@pytest.mark.parametrize(
-    ("written", "taken"),
-    [
-        ("postgresql+asyncpg://u:p@h/d?ssl=require", "postgresql://u:p@h/d?sslmode=require"),
-        ("postgresql+asyncpg://u@h/d?ssl=true", "postgresql://u@h/d?sslmode=require"),
-        ("postgresql://u@h/d?password=a+b%26c", "postgresql://u@h/d?password=a+b%26c"),
-        ("postgresql+psycopg2://u@h:5433/d", "postgresql://u@h:5433/d"),
-        ("postgres://u@h/d?prepared_statement_cache_size=0&pgbouncer=true", "postgresql://u@h/d"),
-        (
-            "postgresql://u@/d?host=%2Frun%2Fpg&connect_timeout=3",
-            "postgresql://u@/d?host=%2Frun%2Fpg&connect_timeout=3",
-        ),
-        ("postgresql://u@a,b:5433/d?options=-c%20x%3Dy", "postgresql://u@a,b:5433/d?options=-c%20x%3Dy"),
-    ],
-)
-def test_an_address_is_taken_in_the_form_of_any_driver(written: str, taken: str) -> None:
-    assert psycopg_url(written) == taken
-    psycopg.conninfo.conninfo_to_dict(psycopg_url(written))
 
 
 async def test_through_a_transaction_pooler_it_observes_and_leaves_nothing_in_the_next_ones_session(
