@@ -13,7 +13,7 @@ import pytest
 from migration_gate.postgres.probing import APPLICATION_NAME
 from tests.databases import Database
 from tests.migration_gate.adopters import FASTAPI, PLAIN, STARLETTE, Serve, serving
-from tests.migration_gate.postgres.pgbouncer import pgbouncer
+from tests.migration_gate.poolers import pooler
 from tests.migration_gate.scratch import BOOK, ENV, Project, succeed, until
 from tests.processes import Service
 
@@ -238,7 +238,8 @@ def test_a_database_that_goes_away_is_served_on_and_one_that_comes_back_otherwis
 
 
 def test_a_transaction_pooler_may_stand_between(serve: Serve, project: Project, empty_database: Database) -> None:
-    with pgbouncer(empty_database, pool_size=2) as url:
+    with pooler(empty_database, "transaction", size=2) as pooled:
+        url = pooled.app_url
         service = serve(FASTAPI, f", url={url!r}")
         assert _first_answer(service).json()["code"] == "never_migrated"
         succeed(project.alembic("upgrade", "head"))

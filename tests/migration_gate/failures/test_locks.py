@@ -12,7 +12,7 @@ import psycopg
 from tests.migration_gate.failures.ferries import HISTORY, LEAVES_INDEX, Ferries, told
 from tests.migration_gate.failures.mending import execute_printed, solution_in, sql_in
 from tests.migration_gate.failures.traffic import assert_flows
-from tests.migration_gate.postgres.pgbouncer import pgbouncer
+from tests.migration_gate.poolers import pooler
 from tests.migration_gate.scratch import sessions, succeed, until
 
 DECK = "aa01"
@@ -105,9 +105,8 @@ def test_16_a_pooler_in_transaction_mode_is_refused(under_way: Ferries) -> None:
     under_way.sql(DECK, LEAVES_INDEX, "ALTER TABLE ferry.sailing ADD COLUMN deck text")
     before = under_way.everything()
 
-    with pgbouncer(under_way.database) as pooled:
-        # The pooler knows one role, which stands for the migrator here.
-        refused = under_way.gate("upgrade", MIGRATION_DATABASE_URL=pooled)
+    with pooler(under_way.database, "transaction") as pooled:
+        refused = under_way.gate("upgrade", MIGRATION_DATABASE_URL=pooled.migrator_url)
 
     assert refused.returncode in {3, 75}, told(refused)
     assert under_way.everything() == before

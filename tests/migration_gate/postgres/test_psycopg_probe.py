@@ -14,7 +14,7 @@ from migration_gate.errors import DatabaseUnreachable
 from migration_gate.postgres.probing import APPLICATION_NAME
 from migration_gate.postgres.psycopg_probe import PsycopgProbe
 from tests.databases import Database
-from tests.migration_gate.postgres.pgbouncer import pgbouncer
+from tests.migration_gate.poolers import pooler
 from tests.migration_gate.postgres.test_distant_server import _distant
 from tests.taskmanager.postgres_proxy import PostgresProxy
 
@@ -210,7 +210,8 @@ async def test_a_distant_server_is_slow_in_sum_and_not_unreachable(library: Data
 async def test_through_a_transaction_pooler_it_observes_and_leaves_nothing_in_the_next_ones_session(
     library: Database,
 ) -> None:
-    with pgbouncer(library, pool_size=1) as url:
+    with pooler(library, "transaction", size=1) as pooled:
+        url = pooled.app_url
         probe = PsycopgProbe(url, statements=STATEMENTS, timeout_s=5, prove_every_s=0)
         assert (await probe()).broken_statements == ()
         library.execute("REVOKE ALL ON book FROM taskmanager_app")
@@ -229,7 +230,8 @@ async def test_through_a_transaction_pooler_it_observes_and_leaves_nothing_in_th
 
 
 async def test_through_a_busy_pooler_each_proof_meets_one_session(library: Database) -> None:
-    with pgbouncer(library, pool_size=3) as url:
+    with pooler(library, "transaction", size=3) as pooled:
+        url = pooled.app_url
         probe = PsycopgProbe(url, statements=STATEMENTS, timeout_s=5, prove_every_s=0)
         ended = threading.Event()
         others = [threading.Thread(target=_keep_busy, args=(url, ended)) for _ in range(4)]
@@ -252,7 +254,8 @@ def _keep_busy(url: str, ended: threading.Event) -> None:
 
 
 async def test_a_probe_that_leaves_in_the_middle_leaves_the_pooler_a_clean_session(library: Database) -> None:
-    with pgbouncer(library, pool_size=1) as url:
+    with pooler(library, "transaction", size=1) as pooled:
+        url = pooled.app_url
         probe = PsycopgProbe(url, statements=STATEMENTS, timeout_s=5)
         await probe._connect()
         await probe._execute("BEGIN")

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.databases import Database
-from tests.migration_gate.races.poolers import pooler
+from tests.migration_gate.poolers import pooler
 from tests.migration_gate.races.traffic import Traffic
 from tests.migration_gate.scratch import HISTORY, Project, applied, succeed, tables, versions
 
