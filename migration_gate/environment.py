@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 
 from migration_gate.command import Command, command_of
 from migration_gate.connection import ADDRESS_ATTRIBUTE, address_if_named, address_of, connect, engine_for
-from migration_gate.errors import MigrationGateError, StatementRefused
+from migration_gate.env_call import TWO_LINES, refuse_misuse
+from migration_gate.errors import MigrationGateError, StatementRefused, UpgradeRefused
 from migration_gate.migrating import Migration, Options, named
 from migration_gate.postgres.sqlstate import mending
 from migration_gate.postgres.url import sqlalchemy_url
@@ -104,8 +105,9 @@ def run(
     application_url: the application's own address; otherwise DATABASE_URL, else the one that migrates.
     release: what the ledger calls this release; otherwise MIGRATION_GATE_RELEASE.
     schemas: schemas to watch for changes by hand, beside the version table's and the models' own.
-    configure_options: what `context.configure` takes, but for what is set here: the connection, `url`, `fn`,
-        `literal_binds`, and `transaction_per_migration`, without which neither failures nor autocommit blocks work.
+    configure_options: what `context.configure` takes, but for the connection, `fn` and the dialect. What is set here
+        wins: how SQL is written offline, and `transaction_per_migration`, without which neither failures nor
+        autocommit blocks work.
 
     Raises
     ------
@@ -113,6 +115,10 @@ def run(
         and not a traceback.
     """
     _be_heard()
+    try:
+        refuse_misuse(target_metadata, configure_options, context.config.attributes)
+    except MigrationGateError as error:
+        raise CommandError(str(error)) from error
     models = _metadata(target_metadata)
     options = Options(
         lock_deadline_s=lock_deadline_s,
@@ -166,9 +172,8 @@ def _run(
     if context.is_offline_mode():
         # SQL for somebody else to run: which database is theirs to say.
         # The usual style of parameters doubles every percent sign, which a person who runs the text would not.
-        context.configure(
-            dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configured
-        )
+        offline = {"dialect_name": "postgresql", "dialect_opts": {"paramstyle": "named"}, "literal_binds": True}
+        context.configure(**(configured | offline))
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -212,6 +217,14 @@ def _run_online(
         },
     )
     migration.run(context.get_context(), command)
+
+
+def not_through_the_gate() -> UpgradeRefused:
+    """For commands that need what only `run` gives: the lock, the ledger, and the way to another database."""
+    return UpgradeRefused(
+        "Nothing was touched, since env.py does not go through the gate.",
+        solution=f"{TWO_LINES}; its own options may stay",
+    )
 
 
 def _metadata(target: MetaData | list[MetaData] | None) -> tuple[MetaData, ...]:

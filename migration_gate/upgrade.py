@@ -21,10 +21,11 @@ from sqlalchemy import make_url
 from sqlalchemy.engine import Connection
 
 from migration_gate.connection import observe
-from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, VISIT_ATTRIBUTE, Visit
-from migration_gate.errors import MigrationGateError, RevisionsLockError, UpgradeRefused
+from migration_gate.environment import DATABASE_DEADLINE_ATTRIBUTE, VISIT_ATTRIBUTE, Visit, not_through_the_gate
+from migration_gate.errors import MigrationGateError, RevisionsLockError
 from migration_gate.expected import Expected
 from migration_gate.observed import Observed
+from migration_gate.postgres.faults import fault_of_connecting
 from migration_gate.proof import Statements, broken_statements
 from migration_gate.revision_texts import graph_in_texts
 from migration_gate.revisions_lock import expected_from_scripts
@@ -47,7 +48,7 @@ def schema_status(config: Config, *, wait: bool = False) -> SchemaStatus:
     ------
     DatabaseUnreachable: no session could be had.
     """
-    return _look(config, wait=wait).status
+    return look(config, wait=wait).status
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,14 @@ class Look:
     through_the_gate: bool
 
 
-def _look(config: Config, *, wait: bool) -> Look:
+def look(config: Config, *, wait: bool = False) -> Look:
+    """As `schema_status`, and whether an upgrade would be locked, noted and proven at all."""
     scripts = ScriptDirectory.from_config(config)
     in_texts = graph_in_texts(scripts)
     expected = in_texts or _expected(config)
     found: list[tuple[Observed, bool]] = []
 
-    def look(visit: Visit) -> None:
+    def look_through_the_gate(visit: Visit) -> None:
         found.append((_observed(visit.connection, visit.table, expected, visit.statements), True))
 
     def look_past_the_gate(migration: MigrationContext) -> None:
@@ -72,7 +74,7 @@ def _look(config: Config, *, wait: bool) -> Look:
         table = VersionTable(migration.version_table, migration.version_table_schema)
         found.append((_observed(migration.connection, table, expected, None), False))
 
-    _run_env(config, scripts, look, look_past_the_gate, deadline_s=None if wait else 0.0)
+    _run_env(config, scripts, look_through_the_gate, look_past_the_gate, deadline_s=None if wait else 0.0)
     observed, through_the_gate = found[0]
     status = judge(expected, observed)
     if in_texts is not None and status.state is not State.CURRENT:
@@ -100,18 +102,14 @@ def upgrade(config: Config) -> SchemaStatus:
     UpgradeRefused: env.py does not go through the gate, so there would be neither lock nor ledger; or the verdict
         forbids it.
     """
-    before = _look(config, wait=True)
+    before = look(config, wait=True)
     if not before.through_the_gate:
-        raise UpgradeRefused(f"Nothing was touched. {_NOT_THROUGH_THE_GATE}", solution=_GO_THROUGH_THE_GATE)
+        raise not_through_the_gate()
     if before.status.state in {State.CURRENT, State.AHEAD_COMPATIBLE}:
         return before.status
     with own_errors():
         command.upgrade(config, "heads")
     return schema_status(config)
-
-
-_NOT_THROUGH_THE_GATE = "env.py does not go through the gate, so nothing would be locked, noted or proven."
-_GO_THROUGH_THE_GATE = "let env.py be: from migration_gate.environment import run; run(metadata)"
 
 
 def visit_database(config: Config, visit: Callable[[Visit], None]) -> None:
@@ -120,11 +118,11 @@ def visit_database(config: Config, visit: Callable[[Visit], None]) -> None:
     Raises
     ------
     DatabaseUnreachable: no session could be had.
-    MigrationGateError: env.py does not go through the gate, which then could not lead it to another database either.
+    UpgradeRefused: env.py does not go through the gate, which then could not lead it to another database either.
     """
 
     def refuse(_: MigrationContext) -> None:
-        raise MigrationGateError(_NOT_THROUGH_THE_GATE, solution=_GO_THROUGH_THE_GATE)
+        raise not_through_the_gate()
 
     _run_env(config, ScriptDirectory.from_config(config), visit, refuse, deadline_s=None)
 
@@ -155,12 +153,16 @@ def _run_env(
 
 @contextmanager
 def own_errors() -> Iterator[None]:
-    """Raise the gate's error that env.py wrapped for Alembic's command line."""
+    """Raise the gate's error that env.py wrapped for Alembic's command line, or what kept its own engine away."""
     try:
         yield
     except CommandError as error:
         if isinstance(error.__cause__, MigrationGateError):
             raise error.__cause__ from None
+        raise
+    except Exception as error:
+        if (fault := fault_of_connecting(error)) is not None:
+            raise fault from None
         raise
 
 

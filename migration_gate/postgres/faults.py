@@ -146,6 +146,22 @@ def describe_connect(error: BaseException, *, ask: bool = True) -> DatabaseUnrea
     return DatabaseUnreachable(words, transient=False, rung=Rung.LOGIN, solution=_CORRECT)
 
 
+def fault_of_connecting(error: Exception) -> DatabaseUnreachable | None:
+    """The fault where an engine that is not the gate's own could not connect, through whichever driver; otherwise None.
+
+    A statement that was refused, and whatever else an env.py raises, is not for this to explain.
+    """
+    original = getattr(error, "orig", None)  # SQLAlchemy's, which names the statement where there was one
+    if original is not None:
+        return None if getattr(error, "statement", None) else describe_connect(original)
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror | ssl.SSLError):
+        return describe(error)
+    if type(error) is OSError and error.errno is None:  # asyncio's, where a name has several addresses
+        return describe(ConnectionRefusedError())
+    # asyncpg's refusal of a login, which SQLAlchemy does not wrap.
+    return describe(error) if getattr(error, "sqlstate", None) in _BY_SQLSTATE else None
+
+
 def _code_of(error: BaseException) -> str | None:
     attempt = getattr(error, "pgconn", None)
     if attempt is None or not attempt.host:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from alembic.config import Config
 
+from migration_gate.environment import not_through_the_gate
 from migration_gate.review.rendered import Rendered, render_all
 from migration_gate.status import SchemaStatus
-from migration_gate.upgrade import schema_status
+from migration_gate.upgrade import Look, look
 
 
 def dry_run(config: Config, *, as_json: bool) -> tuple[str, bool]:
@@ -20,15 +21,32 @@ def dry_run(config: Config, *, as_json: bool) -> tuple[str, bool]:
     ------
     DatabaseUnreachable: no session could be had, so it is not known what is missing.
     """
-    status = schema_status(config)
+    seen = look(config)
     rendered = render_all(config)
-    steps = [rendered[revision] for revision in status.missing]
-    told = _as_json(status, steps) if as_json else "\n".join(_as_sql(status, steps))
-    return told, status.forbids_upgrade is None
+    steps = [rendered[revision] for revision in seen.status.missing]
+    refusal = _refusal(seen)
+    told = _as_json(seen.status, steps, refusal) if as_json else "\n".join(_as_sql(seen.status, steps, refusal))
+    return told, refusal is None
 
 
-def _as_json(status: SchemaStatus, steps: Sequence[Rendered]) -> str:
-    finding = status.forbids_upgrade
+@dataclass(frozen=True)
+class _Refusal:
+    """Why nothing would be applied; `state` is None where that is not the schema's."""
+
+    state: str | None
+    evidence: str
+    solution: str
+
+
+def _refusal(seen: Look) -> _Refusal | None:
+    if not seen.through_the_gate:
+        error = not_through_the_gate()
+        return _Refusal(None, error.message, error.solution)
+    finding = seen.status.forbids_upgrade
+    return None if finding is None else _Refusal(finding.state, finding.evidence, finding.solution)
+
+
+def _as_json(status: SchemaStatus, steps: Sequence[Rendered], refusal: _Refusal | None) -> str:
     plan = [
         {
             "revision": step.id,
@@ -40,17 +58,17 @@ def _as_json(status: SchemaStatus, steps: Sequence[Rendered]) -> str:
         }
         for step in steps
     ]
-    refused = None if finding is None else asdict(finding)
+    refused = None if refusal is None else asdict(refusal)
     return json.dumps({"status": status.as_dict(), "plan": plan, "refused_because": refused}, indent=2)
 
 
-def _as_sql(status: SchemaStatus, steps: Sequence[Rendered]) -> Iterator[str]:
+def _as_sql(status: SchemaStatus, steps: Sequence[Rendered], refusal: _Refusal | None) -> Iterator[str]:
     yield f"-- {status.state}: {status.evidence}"
     for number, step in enumerate(steps, 1):
         yield f"\n-- {number} of {len(steps)}: {step.id} ({step.path.name})"
         yield from (f"{statement.sql};" for statement in step.statements)
         if step.fault:
             yield f"-- the rest needs a database to be known: {step.fault}"
-    finding = status.forbids_upgrade
-    if finding is not None:
-        yield f"\n-- it would be refused: {finding.state}: {finding.evidence}\n-- Solution: {finding.solution}"
+    if refusal is not None:
+        why = f"{refusal.state}: {refusal.evidence}" if refusal.state else refusal.evidence
+        yield f"\n-- it would be refused: {why}\n-- Solution: {refusal.solution}"

@@ -206,15 +206,3 @@ def test_a_transaction_that_env_py_leaves_open_is_not_the_one_that_migrates(
 
     assert versions(empty_database) == [TITLE_INDEX]
     assert {"shelf", "book"} <= tables(empty_database)
-
-
-def test_env_py_cannot_hand_over_a_connection_of_its_own(project: Project, empty_database: Database) -> None:
-    project.write_env(
-        "from migration_gate.environment import run\nfrom models import metadata\nrun(metadata, connection=object())"
-    )
-
-    failed = project.alembic("upgrade", "head")
-
-    assert failed.returncode != 0
-    assert "'connection'" in failed.stderr
-    assert tables(empty_database) == set()

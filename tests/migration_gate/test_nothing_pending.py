@@ -135,9 +135,9 @@ def test_the_gates_own_upgrade_refuses_an_env_py_that_goes_past_the_gate(
 
     assert told.stdout.startswith("never_migrated: no traffic")
     assert refused.returncode == 3
-    assert "Nothing was touched. env.py does not go through the gate" in refused.stderr
-    assert "Solution: let env.py be: from migration_gate.environment import run" in refused.stderr
-    assert override.returncode == 1
+    assert "Nothing was touched, since env.py does not go through the gate." in refused.stderr
+    assert "Solution: let env.py import the models and end in migration_gate.environment.run" in refused.stderr
+    assert override.returncode == 3
     assert "env.py does not go through the gate" in override.stderr
     assert empty_database.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 

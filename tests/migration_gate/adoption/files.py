@@ -122,7 +122,7 @@ else:
 """
 )
 
-# The same for an environment without greenlet, which SQLAlchemy's asynchronous side needs.
+# The same for an environment without greenlet, which SQLAlchemy's asynchronous engine needs.
 ENV_SYNCHRONOUS = (
     _ENV_HEAD.format(
         imports="from logging.config import fileConfig\n\nimport sqlalchemy as sa\nfrom sqlalchemy import pool"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -25,8 +25,7 @@ from tests.migration_gate.adoption.files import (
 from tests.migration_gate.adoption.history import CORE, History
 from tests.processes import ROOT, run, running
 
-#: SQLAlchemy's asynchronous side cannot be imported without it; then the fleet begins with a synchronous env.py.
-HAS_GREENLET = importlib.util.find_spec("greenlet") is not None
+_COLOUR = ("ALTER TABLE {table} ADD COLUMN colour text", "ALTER TABLE {table} DROP COLUMN colour")
 
 
 class Fleet:
@@ -37,11 +36,11 @@ class Fleet:
     folder: where it is written.
     url: its database, which stands in alembic.ini as asyncpg's users write it.
     python: the interpreter that runs its commands, with the gate installed or importable.
-    asynchronous: whether its own env.py is; otherwise where SQLAlchemy can do it.
+    asynchronous: whether its own env.py is, which needs greenlet and asyncpg where `python` runs.
     """
 
     def __init__(
-        self, folder: Path, url: str, python: Path | str = sys.executable, *, asynchronous: bool = HAS_GREENLET
+        self, folder: Path, url: str, python: Path | str = sys.executable, *, asynchronous: bool = True
     ) -> None:
         self.folder = folder
         self.url = url
@@ -93,6 +92,11 @@ class Fleet:
     def gate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._run("migration_gate", *arguments)
 
+    def alembic_through_asyncpg_alone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`alembic …` in an interpreter that has no psycopg."""
+        code = "import sys; sys.modules['psycopg'] = None; from alembic.config import main; main(prog='alembic')"
+        return run(self.python, "-c", code, *arguments, env=self._variables, cwd=self.folder)
+
     def _run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run(self.python, "-m", module, *arguments, env=self._variables, cwd=self.folder)
 
@@ -115,6 +119,16 @@ class Fleet:
         text = path.read_text().replace("    pass", f"    op.execute({upgrade!r})", 1)
         path.write_text(text.replace("    pass", f"    op.execute({downgrade!r})", 1))
         return path.name.split("_")[0]
+
+    def add_colour(self, *arguments: str, schema: str = "fleet") -> str:
+        """Add a revision that gives one table a colour, in the files alone."""
+        table = self.history.table(schema)
+        return self.add_revision("colour", *(sql.format(table=table) for sql in _COLOUR), *arguments)
+
+    def status(self) -> dict[str, object]:
+        """What `migration-gate status --json` says."""
+        document: dict[str, object] = json.loads(self.gate("status", "--json").stdout)
+        return document
 
     @property
     def files(self) -> set[Path]:

@@ -51,7 +51,9 @@ def test_18_an_env_py_that_never_commits(under_way: Ferries) -> None:
     refused = under_way.gate("upgrade")
     assert refused.returncode == 3
     assert "env.py does not go through the gate" in refused.stderr
-    assert solution_in(refused.stderr).startswith("let env.py be: from migration_gate.environment import run")
+    assert solution_in(refused.stderr).startswith(
+        "let env.py import the models and end in migration_gate.environment.run"
+    )
     assert under_way.everything() == before
 
     # The same env.py with the gate: a transaction of somebody else's is not the one that migrates.
