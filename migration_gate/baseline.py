@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from migration_gate import ledger, lock
 from migration_gate.catalog import Catalog, catalog, differences
+from migration_gate.configuration import copy_of
 from migration_gate.connection import ADDRESS_ATTRIBUTE, read
 from migration_gate.environment import AFTER_REVISION_ATTRIBUTE
 from migration_gate.errors import UpgradeRefused
@@ -135,10 +136,7 @@ def _history(
         connection.rollback()
 
     with scratch_database(url, "baseline") as address:
-        scratch = Config(
-            config.config_file_name, ini_section=config.config_ini_section, attributes=dict(config.attributes)
-        )
-        scratch.attributes[ADDRESS_ATTRIBUTE] = sqlalchemy_url(address)
+        scratch = copy_of(config, {**config.attributes, ADDRESS_ATTRIBUTE: sqlalchemy_url(address)})
         scratch.attributes[AFTER_REVISION_ATTRIBUTE] = note
         logger.info("running the history on a scratch database, to compare")
         with own_errors():

@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migration_gate import __version__
@@ -70,8 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The process is this command's own. It imports what it keeps to its end, and to look through all of that for
         # garbage, again and again, would be a tenth of a short command's time.
         gc.disable()
-    from alembic.config import Config
     from alembic.util import CommandError
+
+    from migration_gate.configuration import NoConfiguration, load
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _parser(given)
@@ -79,13 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not logging.getLogger().handlers:
         level = logging.INFO if options.run is _upgrade else logging.WARNING
         logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    if not Path(options.config).is_file():
-        parser.error(f"there is no {options.config} here; name Alembic's configuration with --config")
+    try:
+        config = load(options.config)
+    except NoConfiguration as error:
+        parser.error(f"{error.message.removesuffix('.')}; {error.solution}")
     run: Callable[[argparse.Namespace, Config], int] = options.run
     if run is not _status:
         gc.enable()
     try:
-        return run(options, Config(options.config))
+        return run(options, config)
     except MigrationGateError as error:
         print(f"migration-gate: {error}", file=sys.stderr)
         return error.exit_code
@@ -101,7 +103,12 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         epilog=_EXAMPLES + _EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-c", "--config", default="alembic.ini", help="Alembic's configuration (default: %(default)s)")
+    parser.add_argument(
+        "-c",
+        "--config",
+        default="alembic.ini",
+        help="Alembic's configuration, or a pyproject.toml with [tool.alembic] (default: %(default)s)",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 

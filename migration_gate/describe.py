@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +22,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from migration_gate import revisions_lock
+from migration_gate.configuration import load
 from migration_gate.connection import address_if_named
 from migration_gate.description import Description
 from migration_gate.environment import DESCRIBE_ATTRIBUTE, Environment
@@ -47,7 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-c", "--config", default="alembic.ini")
     _add_options(parser)
     options = parser.parse_args(arguments)
-    return run(options, Config(options.config))
+    try:
+        config = load(options.config)
+    except MigrationGateError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return run(options, config)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +86,6 @@ def describe(config: Config) -> Description:
     MigrationGateError: env.py configures no context, or names an address that is not PostgreSQL's.
     Exception: whatever env.py raises.
     """
-    if config.config_file_name is not None and not Path(config.config_file_name).is_file():
-        raise MigrationGateError(f"There is no {config.config_file_name} in {Path.cwd()}")
     lock, fault = None, None
     try:
         lock = revisions_lock.render(revisions_lock.expected_from_scripts(config))

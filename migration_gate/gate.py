@@ -80,9 +80,10 @@ class SchemaGate:
     watcher: keeps the verdict, and is run by the caller. Give either this or `config`.
     mode: see `Mode`; its text will do.
     open_paths: paths that answer in every state; `OPEN_PATHS` unless told otherwise.
-    config: the project's alembic.ini. The gate then watches by itself, from the start of the application to its end:
-        a child process runs env.py to learn what the code expects, and one connection of psycopg's looks at the
-        database. Until there is a first verdict, start-up and requests wait at most five seconds.
+    config: the project's alembic.ini, or its pyproject.toml. The gate then watches by itself, from the start of the
+        application to its end: a child process runs env.py to learn what the code expects, and one connection of
+        psycopg's looks at the database. Until there is a first verdict, start-up and requests wait, five seconds at
+        most.
     url: the database, as the application's role; otherwise DATABASE_URL, then what env.py says.
     statements: name to SQL, with $1-style parameters, that must run on the schema beside those that follow from
         the models, one `table:NAME` each; None in the place of the SQL takes away those whose names match

@@ -30,11 +30,13 @@ class ProjectNotDescribed(MigrationGateError):
 
 
 async def description_of(config: Path, *, patience_s: float = PATIENCE_S) -> Description:
-    """What the project of an alembic.ini is. The database's address comes through a pipe, and shows nowhere.
+    """What the project of an alembic.ini, or of a pyproject.toml, is.
+
+    The database's address comes through a pipe, and shows nowhere.
 
     Raises
     ------
-    ProjectNotDescribed: there is no alembic.ini, env.py failed, or did not end within `patience_s` seconds.
+    ProjectNotDescribed: there is no such file, env.py failed, or did not end within `patience_s` seconds.
     """
     again = f"look at: python -m migration_gate describe --config {config}"
     try:

@@ -45,7 +45,7 @@ class ProjectWatch:
 
     Parameters
     ----------
-    config: its alembic.ini.
+    config: its alembic.ini or pyproject.toml.
     url: the database, as the application's role; otherwise DATABASE_URL, then what env.py says.
     statements: name to SQL, proven beside one `table:NAME` for each table of the models; None in the place of the SQL
         takes away those whose names match, in which `*` stands for anything.

@@ -24,6 +24,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from migration_gate.compatibility import FAILED, PASSED, Verdict, between_releases
+from migration_gate.configuration import NoConfiguration, copy_of, load, name_of
 from migration_gate.connection import ADDRESS_ATTRIBUTE, address_if_named
 from migration_gate.errors import MigrationGateError
 from migration_gate.expected import LOCK_NAME, Expected, read_lock
@@ -63,7 +64,7 @@ def trial(config: Config, ref: str) -> Trial:
     ------
     MigrationGateError: no git, no repository, no such reference, or broken migrations.
     """
-    path = Path(str(config.config_file_name)).resolve()
+    path = Path(name_of(config)).resolve()
     root = git_root(path.parent)
     if root is None:
         raise MigrationGateError(
@@ -94,7 +95,7 @@ def prove(
         raise MigrationGateError("No server is named for the scratch database.", solution="--scratch-url URL")
     with _worktree(tried) as tree:
         say(f"compatibility: {tried.reference[:12]} is checked out beside this tree")
-        previous = _heads_of(tree, tried.folder, Path(str(config.config_file_name)).name)
+        previous = _heads_of(tree, tried.folder, Path(name_of(config)).name)
         if unknown := sorted(set(previous) - tried.new.revisions.keys()):
             raise MigrationGateError(
                 f"The release before is at {', '.join(unknown)}, which this code does not have.",
@@ -163,16 +164,11 @@ def _worktree(tried: Trial) -> Iterator[Path]:
 
 def _heads_of(tree: Path, folder: Path, config_name: str) -> tuple[str, ...]:
     """The heads of a release, from its files or its lock, without running its code."""
-    if not (tree / folder / config_name).is_file():
-        raise MigrationGateError(
-            f"The release before has no {folder / config_name}.",
-            solution="name in --since a release that has migrations",
-        )
     path = sys.path[:]
     try:
         # Alembic takes a script_location that is not absolute from the working directory.
         with contextlib.chdir(tree / folder):
-            scripts = ScriptDirectory.from_config(Config(config_name))
+            scripts = ScriptDirectory.from_config(load(config_name))
             migrations = Path(scripts.dir).resolve()
             if not migrations.is_relative_to(tree):
                 raise MigrationGateError(
@@ -180,6 +176,11 @@ def _heads_of(tree: Path, folder: Path, config_name: str) -> tuple[str, ...]:
                     solution="let script_location be a folder: %(here)s/migrations",
                 )
             graph = graph_in_texts(scripts)
+    except (NoConfiguration, FileNotFoundError):
+        raise MigrationGateError(
+            f"The release before has no {folder / config_name}.",
+            solution="name in --since a release that has migrations",
+        ) from None
     finally:
         sys.path[:] = path
     return (read_lock(migrations / LOCK_NAME) if graph is None else graph).heads
@@ -195,8 +196,7 @@ def _migrated(config: Config, server: str, revisions: tuple[str, ...], say: Say)
         )
     with scratch_database(server, "compatibility") as address:
         say(f"compatibility: migrating a scratch database to {', '.join(revisions)}")
-        scratch = Config(config.config_file_name, ini_section=config.config_ini_section)
-        scratch.attributes[ADDRESS_ATTRIBUTE] = sqlalchemy_url(address)
+        scratch = copy_of(config, {ADDRESS_ATTRIBUTE: sqlalchemy_url(address)})
         with own_errors():
             for revision in revisions:
                 alembic.upgrade(scratch, revision)

@@ -18,6 +18,7 @@ from alembic.config import Config
 from sqlalchemy.engine import make_url
 
 from migration_gate.catalog import Catalog, catalog, differences
+from migration_gate.configuration import arguments_of
 from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.url import masked_url
 from migration_gate.review.findings import Finding, Level
@@ -36,7 +37,7 @@ class _Scratch:
     version_table: str
 
     def alembic(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "alembic", "-c", str(self.config.config_file_name), *arguments]
+        command = [sys.executable, "-m", "alembic", *arguments_of(self.config), *arguments]
         # Empty, and not left out: a .env file must not put the application's own database there.
         environment = os.environ | {"MIGRATION_DATABASE_URL": self.url, "DATABASE_URL": ""}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

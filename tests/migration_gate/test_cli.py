@@ -222,7 +222,8 @@ def test_a_wrong_command_line_exits_2(project: Project, arguments: tuple[str, ..
 def test_a_configuration_that_is_not_there_is_named(project: Project) -> None:
     done = project.gate("--config", "no.ini", "status")
 
-    assert "there is no no.ini here; name Alembic's configuration with --config" in done.stderr
+    assert done.returncode == 2
+    assert f"There is no no.ini in {project.folder}; name Alembic's configuration with --config" in done.stderr
 
 
 def test_a_configuration_elsewhere_can_be_named(project: Project, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from alembic.config import Config
 
 import migration_gate
+from migration_gate.configuration import name_of
 from migration_gate.review.rehearsal.addresses import database_of
 
 Event = dict[str, Any]
@@ -51,7 +52,7 @@ def _process(config: Config, address: str) -> Iterator[tuple[subprocess.Popen[by
                     sys.executable,
                     "-m",
                     "migration_gate.review.rehearsal.migrator",
-                    str(config.config_file_name),
+                    name_of(config),
                     database_of(address),
                     str(writing),
                 ],

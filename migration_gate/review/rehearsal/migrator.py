@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
+from migration_gate.configuration import load
 from migration_gate.errors import MigrationGateError, StatementRefused
 from migration_gate.review.rehearsal.addresses import database_of
 from migration_gate.review.rehearsal.description import describe
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
         recorder = Recorder(channel, allowed)
         try:
-            config = Config(config_file)
+            config = load(config_file)
             _refuse_another_database(config, database)
             recorder.listen()
             recorder.emit("started")
