@@ -135,6 +135,13 @@ def run(
     except DBAPIError as error:
         refused = _refused(error)
         raise CommandError(str(refused)) from refused
+    except SystemExit:
+        # Status 0 would tell a deployment that all was applied.
+        ended = MigrationGateError(
+            "A migration, or a callback of env.py's, ended the process (sys.exit) before the command was done.",
+            solution="let it raise an error where it cannot go on, and return where there is nothing to do",
+        )
+        raise CommandError(str(ended)) from ended
 
 
 def _refused(error: DBAPIError) -> StatementRefused:

@@ -206,3 +206,18 @@ def test_a_transaction_that_env_py_leaves_open_is_not_the_one_that_migrates(
 
     assert versions(empty_database) == [TITLE_INDEX]
     assert {"shelf", "book"} <= tables(empty_database)
+
+
+@pytest.mark.parametrize("command", ["alembic", "migration-gate"])
+def test_a_migration_that_ends_the_process_is_a_failure_whatever_status_it_asks_for(
+    project: Project, empty_database: Database, command: str
+) -> None:
+    project.revision("cafe", TITLE_INDEX, 'op.execute("CREATE TABLE loan (id int)")\nimport sys\nsys.exit(0)')
+
+    ended = project.alembic("upgrade", "head") if command == "alembic" else project.gate("upgrade")
+
+    assert ended.returncode == (255 if command == "alembic" else 1)
+    assert "ended the process" in ended.stdout + ended.stderr
+    assert versions(empty_database) == [TITLE_INDEX]
+    assert "loan" not in tables(empty_database)
+    assert runs(empty_database)[-1] == ("upgrade", "failed")
