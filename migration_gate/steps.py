@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from migration_gate.errors import UpgradeRefused
 from migration_gate.observed import UnfinishedStep
-from migration_gate.sql_text import without_values
+from migration_gate.sql_text import statements_in, without_values
 from migration_gate.states import SETTLE
 from migration_gate.tables import STEP_TABLE, VersionTable
 from migration_gate.timeouts import is_concurrent
@@ -36,6 +36,8 @@ _ALONE = re.compile(
 _HARMLESS_AGAIN = re.compile(
     r"\s*(?:VACUUM|ANALYZE|REINDEX|CLUSTER|ALTER\s+SYSTEM|REFRESH)\b|\bIF\s+(?:NOT\s+)?EXISTS\b", re.IGNORECASE
 )
+_COMMITS = frozenset({"commit", "end"})
+_MAY_COMMIT = re.compile(r"\b(?:COMMIT|END)\b", re.IGNORECASE)
 _NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\.(?:"(?:[^"]|"")+"|[\w$]+))?'
 _CREATE_INDEX = re.compile(
     rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>{_NAME})\s+ON\s+"
@@ -117,6 +119,9 @@ class Steps:
         if session.autocommit:
             self._execute_alone(revision, session, statement, execute)
             return True
+        if _commits(statement):
+            self._execute_commit(revision, session, statement, execute)
+            return True
         revision.unwritten.append((revision.number, statement))
         return False
 
@@ -127,8 +132,10 @@ class Steps:
     def _on_commit(self, _: Connection) -> None:
         """A commit in the middle of a migration: what it has done so far is there to stay."""
         revision = self.revision
-        if revision is None or not revision.inside or not revision.unwritten:
-            return
+        if revision is not None and revision.inside:
+            self._write_done(revision)
+
+    def _write_done(self, revision: Revision) -> None:
         for number, statement in revision.unwritten:
             self._session.execute(
                 f"INSERT INTO {self._steps} (run_id, revision, action, number, statement, ended_at)"
@@ -137,13 +144,31 @@ class Steps:
             )
         revision.unwritten.clear()
 
-    def _execute_alone(self, revision: Revision, session: Any, statement: str, execute: Callable[[], object]) -> None:
+    def _write_begun(self, revision: Revision, session: Any, statement: str) -> str:
+        """Note that a statement begins, and return the SQL that notes its end."""
         step = session.execute(
             f"INSERT INTO {self._steps} (run_id, revision, action, number, statement)"
             " VALUES (%s, %s, %s, %s, %s) RETURNING id",
             (self.run_id, revision.ids[0], revision.action, revision.number, statement),
         ).fetchone()[0]
-        ended = f"UPDATE {self._steps} SET ended_at = clock_timestamp() WHERE id = {step}"
+        return f"UPDATE {self._steps} SET ended_at = clock_timestamp() WHERE id = {step}"
+
+    def _execute_commit(self, revision: Revision, session: Any, statement: str, execute: Callable[[], object]) -> None:
+        """A text that commits, of which SQLAlchemy knows nothing: what is to stay is noted before, with it."""
+        if _first_word(statements_in(statement)[-1]) in _COMMITS:
+            revision.unwritten.append((revision.number, statement))
+            self._write_done(revision)
+            execute()
+        else:
+            self._write_done(revision)
+            ended = self._write_begun(revision, session, statement)
+            execute()
+            session.execute(ended)
+        # The driver begins another transaction, in which nothing is set.
+        session.execute(f"SET LOCAL lock_timeout = '{self._lock_timeout}'")
+
+    def _execute_alone(self, revision: Revision, session: Any, statement: str, execute: Callable[[], object]) -> None:
+        ended = self._write_begun(revision, session, statement)
         wait = "0" if is_concurrent(statement) else self._lock_timeout
         try:
             if _needs_no_transaction(statement):
@@ -163,9 +188,7 @@ class Steps:
         except Exception as error:
             if not session.broken:
                 message = getattr(getattr(error, "diag", None), "sqlstate", None) or type(error).__name__
-                session.execute(
-                    f"UPDATE {self._steps} SET ended_at = clock_timestamp(), error = %s WHERE id = {step}", (message,)
-                )
+                session.execute(ended.replace(" WHERE", ", error = %s WHERE"), (message,))
             raise
 
     def _is_done(self, revision: Revision, statement: str, verb: str, session: Any) -> bool:
@@ -220,7 +243,13 @@ class Steps:
 
 def _needs_no_transaction(statement: str) -> bool:
     """Whether the statement is executed outside a transaction, so that a part of it may stay."""
-    return is_concurrent(statement) or _ALONE.match(_without_comments(statement)) is not None
+    return is_concurrent(statement) or _ALONE.match(_without_comments(statement)) is not None or _commits(statement)
+
+
+def _commits(statement: str) -> bool:
+    return _MAY_COMMIT.search(statement) is not None and any(
+        _first_word(each) in _COMMITS for each in statements_in(statement)
+    )
 
 
 def _without_comments(statement: str) -> str:
@@ -229,8 +258,14 @@ def _without_comments(statement: str) -> str:
     return statement
 
 
-def _verb(statement: str) -> str:
-    """The statement's first word; a WITH that changes data counts as the change."""
+def _verb(text: str) -> str:
+    """The first word of a statement; of the first in a text of several that does more than read."""
+    verbs = [_first_word(each) for each in (statements_in(text) if ";" in text else (text,))]
+    return next((verb for verb in verbs if verb not in _READS), "select")
+
+
+def _first_word(statement: str) -> str:
+    """In lower case; a WITH that changes data counts as the change."""
     words = _without_comments(statement).split(None, 1)
     first = words[0].lower().rstrip(";") if words else "select"
     if first == "with" and (change := re.search(r"\b(insert|update|delete|merge)\b", statement, re.IGNORECASE)):

@@ -110,3 +110,14 @@ def test_the_checksum_in_the_ledger_is_that_of_the_file(project: Project, empty_
 def test_a_migrators_name_fits_postgresqls_limit() -> None:
     assert ledger.migrator_name().startswith("migration-gate ")
     assert len(ledger.migrator_name().encode()) <= 63
+
+
+@pytest.mark.parametrize("first", ["SET LOCAL lock_timeout = '1s'", "SELECT 1"])
+def test_a_text_that_begins_with_a_setting_or_a_reading_has_the_phase_of_what_follows(
+    project: Project, empty_database: Database, first: str
+) -> None:
+    project.sql("cafe", TITLE_INDEX, f"{first}; ALTER TABLE book DROP COLUMN title")
+    project.alembic("upgrade", "head")
+
+    phases = empty_database.execute("SELECT phase FROM migration_gate_revision WHERE revision = 'cafe'")
+    assert phases == [("contract",)]

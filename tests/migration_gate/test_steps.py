@@ -199,3 +199,44 @@ def test_an_ordinary_statement_that_was_cut_off_is_run_again(library: Project, e
     succeed(library.alembic("upgrade", "head"))
 
     assert empty_database.execute("SELECT DISTINCT title FROM book") == [("Emma!",)]
+
+
+@pytest.mark.parametrize("after", ['op.execute("COMMIT")', 'op.execute("SELECT 1; COMMIT")'])
+def test_what_a_commit_in_sql_leaves_behind_is_named_and_gone_on_with(
+    library: Project, empty_database: Database, after: str
+) -> None:
+    body = 'op.execute("CREATE TABLE loan (id int)")\n{}\nop.execute("{}")\n'
+    library.revision("0abc", BOOK, body.format(after, "SELECT no_such_column"))
+    assert library.alembic("upgrade", "head").returncode != 0
+
+    assert "incomplete" in _found(library)
+
+    library.revision("0abc", BOOK, body.format(after, "ALTER TABLE loan ADD COLUMN reader text"))
+    succeed(library.alembic("upgrade", "head"))
+    assert empty_database.execute("SELECT id, reader FROM loan") == []
+    assert library.gate("status").returncode == 0
+
+
+def test_a_text_that_goes_on_after_its_commit_is_not_run_again(library: Project, empty_database: Database) -> None:
+    library.revision("0abc", BOOK, 'op.execute("CREATE TABLE loan (id int); COMMIT; SELECT no_such_column")')
+    assert library.alembic("upgrade", "head").returncode != 0
+
+    assert "incomplete" in _found(library)
+
+    refused = library.alembic("upgrade", "head")
+    assert "stopped halfway, and cannot be gone on with" in refused.stdout + refused.stderr
+
+
+def test_lock_waits_stay_bounded_after_a_commit_in_sql(library: Project, empty_database: Database) -> None:
+    library.revision(
+        "0abc",
+        BOOK,
+        'op.execute("COMMIT")\n'
+        'bound = op.get_bind().exec_driver_sql("SHOW lock_timeout").scalar()\n'
+        'op.execute(f"CREATE TABLE bound_{bound} (id int)")\n',
+    )
+    succeed(library.alembic("upgrade", "head"))
+
+    assert empty_database.execute("SELECT tablename::text FROM pg_tables WHERE tablename LIKE 'bound%'") == [
+        ("bound_3s",)
+    ]
