@@ -71,7 +71,7 @@ def differences(recorded: Catalog, live: Catalog) -> tuple[str, ...]:
 def _within_new_or_gone(key: str, here: Mapping[str, str], there: Mapping[str, str]) -> bool:
     """Whether the object's table is one that only one of the two catalogs has."""
     kind, _, name = key.partition(" ")
-    if kind not in {"column", "constraint", "index", "trigger", "policy"}:
+    if kind not in {"column", "constraint", "index", "trigger", "policy", "rule"}:
         return False
     table = "table " + name.rpartition(".")[0]
     return table in here and table not in there
@@ -142,13 +142,16 @@ def _objects(schemas: Sequence[str], version_table: str) -> str:
         SELECT 'server', current_setting('server_version_num'), ''
         UNION ALL
         SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END, name,
-               CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid, true)
+               CASE WHEN relkind = 'v' THEN concat_ws(' ', pg_get_viewdef(oid, true), array_to_string(reloptions, ' '))
+                    WHEN relkind = 'm' THEN pg_get_viewdef(oid, true)
                     WHEN relkind = 'S' THEN (SELECT format_type(seqtypid, NULL) || ' by ' || seqincrement
                                              FROM pg_sequence WHERE seqrelid = relation.oid)
                     ELSE concat_ws(' ', CASE relkind WHEN 'p' THEN 'partitioned' WHEN 'f' THEN 'foreign' END,
                                    CASE relpersistence WHEN 'u' THEN 'unlogged' END,
                                    CASE WHEN relrowsecurity THEN 'row security' END,
-                                   CASE WHEN relforcerowsecurity THEN 'forced' END) END
+                                   CASE WHEN relforcerowsecurity THEN 'forced' END,
+                                   (SELECT 'inherits ' || string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
+                                    FROM pg_inherits WHERE inhrelid = relation.oid)) END
         FROM relation
         UNION ALL
         SELECT 'column', r.name || '.' || a.attname,
@@ -164,21 +167,32 @@ def _objects(schemas: Sequence[str], version_table: str) -> str:
         WHERE r.relkind IN ('r', 'p', 'f')
         UNION ALL
         SELECT 'constraint', r.name || '.' || c.conname, pg_get_constraintdef(c.oid, true)
-        FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid WHERE c.contype IN ('c', 'f', 'p', 'u', 'x')
+        FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid
+        -- A foreign key to a partitioned table has a child for each partition.
+        WHERE c.contype IN ('c', 'f', 'p', 'u', 'x') AND c.conparentid = 0
         UNION ALL
         SELECT 'index', r.name || '.' || i.relname,
-               pg_get_indexdef(i.oid) || CASE WHEN NOT x.indisvalid THEN '{_INVALID}' ELSE '' END
+               CASE WHEN i.reloptions IS NULL THEN pg_get_indexdef(i.oid)
+                    ELSE regexp_replace(pg_get_indexdef(i.oid), ' WITH [(][^()]*[)]', '') END
+               || CASE WHEN NOT x.indisvalid THEN '{_INVALID}' ELSE '' END
         FROM relation r JOIN pg_index x ON x.indrelid = r.oid JOIN pg_class i ON i.oid = x.indexrelid
         WHERE NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.oid AND c.contype IN ('p', 'u', 'x'))
         UNION ALL
         SELECT 'trigger', r.name || '.' || t.tgname, pg_get_triggerdef(t.oid, true)
-               || CASE t.tgenabled WHEN 'D' THEN ' DISABLED' ELSE '' END
+               || CASE t.tgenabled WHEN 'D' THEN ' DISABLED' WHEN 'R' THEN ' REPLICA' WHEN 'A' THEN ' ALWAYS'
+                                   ELSE '' END
         FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal
         UNION ALL
         SELECT 'policy', r.name || '.' || p.polname,
-               concat_ws(' ', p.polcmd::text, pg_get_expr(p.polqual, p.polrelid),
-                         pg_get_expr(p.polwithcheck, p.polrelid))
+               concat_ws(' ', p.polcmd::text, CASE WHEN NOT p.polpermissive THEN 'restrictive' END,
+                         (SELECT 'to ' || string_agg(coalesce(o.rolname, 'PUBLIC'), ', ' ORDER BY o.rolname)
+                          FROM unnest(p.polroles) AS u (role) LEFT JOIN pg_roles o ON o.oid = u.role),
+                         'using ' || pg_get_expr(p.polqual, p.polrelid),
+                         'with check ' || pg_get_expr(p.polwithcheck, p.polrelid))
         FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+        UNION ALL
+        SELECT 'rule', r.name || '.' || w.rulename, pg_get_ruledef(w.oid, true)
+        FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid AND w.rulename <> '_RETURN'
         UNION ALL
         SELECT 'function', s.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
                CASE WHEN p.prokind = 'a' THEN 'aggregate' ELSE 'md5 ' || md5(pg_get_functiondef(p.oid)) END
@@ -190,7 +204,7 @@ def _objects(schemas: Sequence[str], version_table: str) -> str:
                    WHEN 'e' THEN (SELECT string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder) FROM pg_enum e
                                   WHERE e.enumtypid = t.oid)
                    WHEN 'd' THEN concat_ws(' ', format_type(t.typbasetype, t.typtypmod),
-                                           CASE WHEN t.typnotnull THEN 'NOT NULL' END,
+                                           CASE WHEN t.typnotnull THEN 'NOT NULL' END, 'default ' || t.typdefault,
                                            (SELECT string_agg(d.text, ' ' ORDER BY d.text)
                                             FROM (SELECT pg_get_constraintdef(c.oid, true) AS text
                                                   FROM pg_constraint c WHERE c.contypid = t.oid) d))
