@@ -16,7 +16,7 @@ from types import MappingProxyType
 from alembic.script import Script, ScriptDirectory
 
 from migration_gate.expected import LOCK_NAME, Expected, Revision
-from migration_gate.revisions_lock import LONGEST_REVISION_ID, checksum, project_of
+from migration_gate.revisions_lock import LONGEST_REVISION_ID, checksum, project_of, source_of
 
 _SAID = re.compile(
     r"^([ \t]*)(revision|down_revision|branch_labels|depends_on)\b(?:[ \t]*:[^=\n]*)?[ \t]*=(?!=)[ \t]*(.*)$",
@@ -67,8 +67,8 @@ def graph_in_texts(scripts: ScriptDirectory) -> Expected | None:
 
 def _read(path: Path, name: str) -> _File | None:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = source_of(path)
+    except (OSError, SyntaxError, UnicodeDecodeError):
         return None
     said: dict[str, tuple[str, ...]] = {}
     for match in _SAID.finditer(text):

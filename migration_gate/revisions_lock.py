@@ -12,6 +12,7 @@ import re
 import uuid
 import warnings
 from dataclasses import replace
+from importlib.util import decode_source
 from pathlib import Path
 from types import MappingProxyType
 
@@ -58,6 +59,16 @@ def checksum(source: str) -> str:
     return "code-sha256:" + hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()
 
 
+def source_of(path: Path) -> str:
+    """A file's text as Python reads it: in the encoding that it declares, and without a byte order mark.
+
+    Raises
+    ------
+    OSError, SyntaxError, UnicodeDecodeError: it cannot be read, or is not in that encoding.
+    """
+    return decode_source(path.read_bytes())
+
+
 def expected_from_scripts(config: Config, *, declarations: bool = True) -> Expected:
     """The revision graph as Alembic reads it from the migration files, parents before children.
 
@@ -97,7 +108,7 @@ def expected_from_scripts(config: Config, *, declarations: bool = True) -> Expec
             id=script.revision,
             parents=tuple(sorted(script._all_down_revisions)),
             file=path.name,
-            checksum=checksum(path.read_text(encoding="utf-8")),
+            checksum=checksum(source_of(path)),
             labels=tuple(sorted(script._orig_branch_labels)),
             phase=says.phase,
             minimum_code=says.minimum_code,

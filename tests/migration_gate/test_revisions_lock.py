@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from migration_gate.errors import RevisionsLockError
 from migration_gate.expected import read_lock
+from migration_gate.revision_texts import graph_in_texts
 from migration_gate.revisions_lock import check, checksum, expected_from_scripts, write
 from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, succeed
 
@@ -217,3 +219,19 @@ def test_a_lock_with_a_conflict_left_in_it_keeps_the_projects_name(project: Proj
 
     assert before is not None
     assert read_lock(project.lock).project == before
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    ["# coding: latin-1\n# caf\u00e9\n".encode("latin-1"), b"\xef\xbb\xbf"],
+    ids=["an encoding of its own", "a byte order mark"],
+)
+def test_a_file_is_read_in_the_encoding_that_python_reads_it_in(project: Project, encoded: bytes) -> None:
+    path = project.migrations / "versions" / f"{BOOK}.py"
+    before = expected_from_scripts(project.config).revisions[BOOK]
+    path.write_bytes(encoded + path.read_bytes())
+
+    assert expected_from_scripts(project.config).revisions[BOOK] == before
+    in_texts = graph_in_texts(ScriptDirectory.from_config(project.config))
+    assert in_texts is not None
+    assert in_texts.revisions[BOOK].checksum == before.checksum
