@@ -21,6 +21,10 @@ from migration_gate.tables import LEDGER_TABLES, REVISION_TABLE, RUN_TABLE, Vers
 # The first format of the ledger that keeps a catalog.
 LEDGER_WITH_CATALOG = 2
 
+# What counts as an object, and how it is worded: one more whenever either changes, or what another release of the gate
+# recorded would seem to have been changed by hand.
+DEFINITION = 2
+
 _INVALID = " INVALID"
 
 
@@ -41,7 +45,8 @@ class Catalog:
         return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
 
     def as_json(self) -> str:
-        return json.dumps({"schemas": list(self.schemas), "server": self.server, "objects": dict(self.objects)})
+        document = {"definition": DEFINITION, "schemas": list(self.schemas), "server": self.server}
+        return json.dumps(document | {"objects": dict(self.objects)})
 
     @classmethod
     def from_json(cls, text: str) -> Catalog:
@@ -94,18 +99,21 @@ def drift(table: VersionTable) -> Generator[str, Rows, tuple[str, ...] | None]:
     """Compare the live catalog with the one that the newest run left.
 
     Returns None where that is not known: no run has recorded one, or revisions came or went since (a stamp, or a run
-    that was killed). The ledger must be there and readable.
+    that was killed), or a release of the gate that counts otherwise recorded it. The ledger must be there and readable.
     """
     runs, revisions = table.beside(RUN_TABLE), table.beside(REVISION_TABLE)
     rows = yield (
         "SELECT r.catalog_checksum, (r.catalog -> 'schemas')::text,"
         f" EXISTS (SELECT FROM {revisions} v WHERE v.run_id > r.id), r.id,"
-        " current_setting('search_path'), current_setting('lock_timeout')"
+        " current_setting('search_path'), current_setting('lock_timeout'),"
+        " coalesce((r.catalog ->> 'definition')::int, 1)"
         f" FROM {runs} r WHERE r.catalog IS NOT NULL ORDER BY r.id DESC LIMIT 1"
     )
-    if not rows or rows[0][2]:
+    if not rows:
         return None
-    checksum, schemas, _, run, search_path, lock_timeout = rows[0]
+    checksum, schemas, moved, run, search_path, lock_timeout, definition = rows[0]
+    if moved or definition != DEFINITION:
+        return None
     live = yield from catalog(json.loads(schemas), table.name)
     # In a transaction of the caller's the path would stay empty, and the ledger be out of sight.
     yield (

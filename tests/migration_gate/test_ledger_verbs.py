@@ -230,3 +230,18 @@ def test_the_glass_can_be_broken_while_a_migration_holds_the_lock(project: Proje
     assert told["override"]["reason"] == "the shop must open"
     assert (told["running"]["planned"], told["running"]["done"], told["running"]["revision"]) == (1, 0, "1111")
     assert told["last_run"]["result"] == "running"
+
+
+def test_what_another_release_of_the_gate_counted_is_not_compared_until_the_next_run(
+    project: Project, empty_database: Database
+) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    empty_database.execute("ALTER TABLE book ADD COLUMN isbn text")
+    assert _found(project) == {"drifted"}
+
+    empty_database.execute("UPDATE migration_gate_run SET catalog = catalog - 'definition', catalog_checksum = 'older'")
+
+    assert _found(project) == set()
+    succeed(project.gate("ledger", "accept", "--reason", "a hotfix of tonight"))
+    empty_database.execute("ALTER TABLE book ADD COLUMN year int")
+    assert _found(project) == {"drifted"}
