@@ -242,7 +242,13 @@ class Migration:
         return pid
 
     def _left(self) -> Catalog | None:
-        """The catalog that a failed run left, so that later changes by hand are still seen."""
+        """The catalog that a failed run left, so that later changes by hand are still seen.
+
+        None where it recorded no revision: what the run before it left still holds, and what a migration has made past
+        its own transaction, on a connection of its own say, must be told.
+        """
+        if not self.walk.claims:
+            return None
         try:
             with self.engine.connect() as fresh:
                 return proof.live_catalog(fresh, self.table)

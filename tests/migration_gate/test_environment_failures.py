@@ -221,3 +221,19 @@ def test_a_migration_that_ends_the_process_is_a_failure_whatever_status_it_asks_
     assert versions(empty_database) == [TITLE_INDEX]
     assert "loan" not in tables(empty_database)
     assert runs(empty_database)[-1] == ("upgrade", "failed")
+
+
+def test_what_a_failed_migration_made_on_a_connection_of_its_own_is_named(project: Project) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    project.revision(
+        "cafe",
+        TITLE_INDEX,
+        "with sa.create_engine(op.get_bind().engine.url).begin() as other:\n"
+        '    other.exec_driver_sql("CREATE TABLE loan (id int)")\n'
+        'op.execute("SELECT no_such_column")',
+    )
+    assert project.alembic("upgrade", "head").returncode != 0
+
+    assert "table public.loan was added" in project.gate("status").stdout
+    refused = project.alembic("upgrade", "head")
+    assert "drifted" in refused.stdout + refused.stderr
