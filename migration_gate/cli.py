@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from migration_gate import __version__
 from migration_gate.errors import DatabaseUnreachable, MigrationGateError
+from migration_gate.foreign_output import foreign_output_on_stderr
 from migration_gate.status import SchemaStatus, unreachable
 from migration_gate.text import as_text
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 NOT_SERVABLE = 3
+INTERRUPTED = 130  # as a shell tells SIGINT
 
 _EXAMPLES = """\
 examples:
@@ -50,6 +52,7 @@ exit status:
   5   lint, rehearse or compatibility found something
   69  upgrade: the database cannot be reached, and trying again changes nothing
   75  upgrade: the database cannot be reached now, or another migrator holds the lock; try again
+  130 interrupted, as by Ctrl-C
 """
 
 
@@ -93,6 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except CommandError as error:
         print(f"migration-gate: Alembic says: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("migration-gate: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the project's files are anybody's code
+        from migration_gate.foreign_errors import as_told
+
+        print(f"migration-gate: {as_told(error)}", file=sys.stderr)
         return 1
 
 
@@ -157,13 +168,16 @@ def _upgrade(options: argparse.Namespace, config: Config) -> int:
         return _dry_run(options, config)
     from migration_gate.upgrade import upgrade
 
-    return _report(upgrade(config), as_json=options.json)
+    with foreign_output_on_stderr():
+        status = upgrade(config)
+    return _report(status, as_json=options.json)
 
 
 def _dry_run(options: argparse.Namespace, config: Config) -> int:
     from migration_gate.review.dry_run import dry_run
 
-    told, would_be_done = dry_run(config, as_json=options.json)
+    with foreign_output_on_stderr():
+        told, would_be_done = dry_run(config, as_json=options.json)
     print(told)
     return 0 if would_be_done else NOT_SERVABLE
 
@@ -182,12 +196,12 @@ def _verdict(config: Config) -> SchemaStatus:
     from migration_gate import revisions_lock
     from migration_gate.upgrade import schema_status
 
-    try:
-        return schema_status(config)
-    except DatabaseUnreachable as fault:
-        return unreachable(
-            revisions_lock.expected_from_scripts(config), fault.message, fault.solution, fault.rung.value
-        )
+    with foreign_output_on_stderr():
+        try:
+            return schema_status(config)
+        except DatabaseUnreachable as fault:
+            expected = revisions_lock.expected_from_scripts(config)
+            return unreachable(expected, fault.message, fault.solution, fault.rung.value)
 
 
 def _report(status: SchemaStatus, *, as_json: bool) -> int:

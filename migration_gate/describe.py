@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +24,7 @@ from migration_gate.connection import address_if_named
 from migration_gate.description import Description
 from migration_gate.environment import DESCRIBE_ATTRIBUTE, Environment
 from migration_gate.errors import MigrationGateError, RevisionsLockError
+from migration_gate.foreign_output import foreign_output_on_stderr
 from migration_gate.postgres.url import masked_url
 from migration_gate.proof import statements_of
 from migration_gate.tables import VersionTable
@@ -63,18 +61,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, config: Config) -> int:
     """Print what the project is; 1 where env.py does not tell, with the reason in the last line on stderr."""
-    with _output_kept_for_us() as out:
-        try:
+    try:
+        with foreign_output_on_stderr():
             description = describe(config)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  env.py is anybody's code
-            traceback.print_exc()
-            reason = error.message if isinstance(error, MigrationGateError) else f"{type(error).__name__}: {error}"
-            sys.stderr.write(f"{withheld(' '.join(reason.split()))}\n")
-            return 1
-        if description.address is not None and not options.with_address:
-            description = Description(**vars(description) | {"address": masked_url(description.address)})
-        out.write(f"{description.as_json() if options.json else _as_text(description)}\n")
-        out.flush()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  env.py is anybody's code
+        traceback.print_exc()
+        reason = error.message if isinstance(error, MigrationGateError) else f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"{withheld(' '.join(reason.split()))}\n")
+        return 1
+    if description.address is not None and not options.with_address:
+        description = Description(**vars(description) | {"address": masked_url(description.address)})
+    sys.stdout.write(f"{description.as_json() if options.json else _as_text(description)}\n")
+    # What a library prints at the interpreter's end comes after it.
+    sys.stdout.flush()
     return 0
 
 
@@ -144,25 +143,6 @@ def _as_text(description: Description) -> str:
         *(f"{name}: {' '.join(sql.split())}" for name, sql in description.statements.items()),
     ]
     return "\n".join(lines)
-
-
-@contextmanager
-def _output_kept_for_us() -> Iterator[io.TextIOBase]:
-    """The standard output, while all that anybody else writes there, a library or a child of env.py, goes to stderr."""
-    sys.stdout.flush()
-    try:
-        ours = os.dup(1)
-    except OSError:  # there is none
-        yield io.StringIO()
-        return
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(ours, "w", encoding="utf-8", closefd=False) as out:
-            yield out
-    finally:
-        sys.stdout.flush()
-        os.dup2(ours, 1)
-        os.close(ours)
 
 
 if __name__ == "__main__":

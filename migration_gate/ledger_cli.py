@@ -13,6 +13,7 @@ from alembic.config import Config
 
 from migration_gate import ledger_verbs
 from migration_gate.baseline import baseline
+from migration_gate.foreign_output import foreign_output_on_stderr
 
 _EXAMPLES = """\
 examples:
@@ -78,7 +79,8 @@ def _duration(text: str) -> timedelta:
 
 
 def _show(options: argparse.Namespace, config: Config) -> int:
-    found = ledger_verbs.history(config, options.newest)
+    with foreign_output_on_stderr():
+        found = ledger_verbs.history(config, options.newest)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
@@ -102,7 +104,8 @@ def _time(text: str) -> str:
 
 
 def _baseline(options: argparse.Namespace, config: Config) -> int:
-    revision = baseline(config, scratch_url=options.scratch_url, revision=options.revision)
+    with foreign_output_on_stderr():
+        revision = baseline(config, scratch_url=options.scratch_url, revision=options.revision)
     return _tell(
         options,
         f"baseline: the schema is what the migrations make at {revision}; the ledger says so now",
@@ -111,7 +114,8 @@ def _baseline(options: argparse.Namespace, config: Config) -> int:
 
 
 def _accept(options: argparse.Namespace, config: Config) -> int:
-    accepted = ledger_verbs.accept(config, options.reason)
+    with foreign_output_on_stderr():
+        accepted = ledger_verbs.accept(config, options.reason)
     return _tell(
         options,
         f"accepted: the schema as it is, and the files of {', '.join(accepted) or 'no edited revision'}",
@@ -120,7 +124,8 @@ def _accept(options: argparse.Namespace, config: Config) -> int:
 
 
 def _settle(options: argparse.Namespace, config: Config) -> int:
-    settled = ledger_verbs.settle(config, options.reason)
+    with foreign_output_on_stderr():
+        settled = ledger_verbs.settle(config, options.reason)
     return _tell(
         options,
         f"settled: {settled} statement{'' if settled == 1 else 's'}; the revision begins anew with the next upgrade",
@@ -129,7 +134,8 @@ def _settle(options: argparse.Namespace, config: Config) -> int:
 
 
 def _override(options: argparse.Namespace, config: Config) -> int:
-    until = ledger_verbs.override(config, options.duration, options.reason)
+    with foreign_output_on_stderr():
+        until = ledger_verbs.override(config, options.duration, options.reason)
     lasts = f"override: traffic flows until {until:%Y-%m-%d %H:%M:%S} UTC, whatever the verdict"
     return _tell(options, lasts if options.duration else "override: ended", until=until.isoformat())
 
@@ -138,7 +144,8 @@ def _leave(options: argparse.Namespace, config: Config) -> int:
     if not options.yes:
         print("This drops what the database remembers of its migrations. Say --yes to do it.", file=sys.stderr)
         return 2
-    gone = ledger_verbs.leave(config)
+    with foreign_output_on_stderr():
+        gone = ledger_verbs.leave(config)
     again = "env.py needs Alembic's own template again: alembic init shows it"
     return _tell(options, f"dropped: {', '.join(gone)}\n{again}", tables=gone)
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from migration_gate.foreign_errors import as_told
+from migration_gate.timeouts import checked
 from tests.databases import Database
-from tests.migration_gate.scratch import BOOK, HISTORY, SHELF, TITLE_INDEX, Project, applied, succeed, tables, until
+from tests.migration_gate.scratch import (
+    BOOK,
+    HISTORY,
+    SHELF,
+    TITLE_INDEX,
+    Project,
+    applied,
+    sessions,
+    succeed,
+    tables,
+    until,
+)
 
 IMPATIENT_ENV = """\
 from migration_gate.environment import run
@@ -308,3 +322,71 @@ def test_what_people_say_to_the_ledger_is_answered_as_json_where_that_is_asked_f
     assert ask("baseline", "--scratch-url", empty_database.admin_url, "--json") == {"revisions": [TITLE_INDEX]}
     assert ask("show", "--json").keys() == {"runs", "revisions"}
     assert "migration_gate_run" in str(ask("leave", "--yes", "--json")["tables"])
+
+
+@pytest.mark.parametrize("verb", [("status", "--json"), ("upgrade",), ("ledger", "show")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("migrations/env.py", "(", "SyntaxError: '(' was never closed"),
+        ("migrations/env.py", "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("migrations/env.py", "raise SystemExit(0)", "ended the process (sys.exit)"),
+        ("models.py", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("migrations/versions/0abc.py", "(", "SyntaxError: '(' was never closed"),
+    ],
+    ids=["no Python", "a missing module", "an exit", "models that fail", "a migration that is no Python"],
+)
+def test_an_error_in_a_file_of_the_projects_is_told_in_a_line_that_names_it(
+    project: Project, file: str, text: str, told: str, verb: tuple[str, ...]
+) -> None:
+    path = project.folder / file
+    path.write_text(f"{text}\n{path.read_text()}")
+
+    done = project.gate(*verb)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("migration-gate: ")
+    assert told in done.stderr
+    assert f"({path}, line 1)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_configuration_that_cannot_be_parsed_is_told_in_a_line(project: Project) -> None:
+    (project.folder / "alembic.ini").write_text("script_location = migrations\n")
+
+    done = project.gate("status")
+
+    assert done.returncode == 1
+    assert "File contains no section headers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_the_project_prints_stands_in_no_answer_for_a_machine(project: Project) -> None:
+    env = project.migrations / "env.py"
+    env.write_text("print('env.py is here')\n" + env.read_text())
+    project.revision("cafe", TITLE_INDEX, "print('so is a migration')\nimport os\nos.system('echo and its child')")
+
+    for verb in (("upgrade", "--json"), ("status", "--json"), ("wait", "--json"), ("ledger", "show", "--json")):
+        done = project.gate(*verb)
+        assert done.returncode == 0, done.stderr
+        json.loads(done.stdout)
+        assert "env.py is here" in done.stderr
+
+
+def test_who_interrupts_is_not_shown_a_traceback(project: Project, empty_database: Database) -> None:
+    with project.running("migration_gate", "wait") as waiting:
+        until(lambda: sessions(empty_database, "application_name LIKE 'migration-gate%'"))
+        waiting.send_signal(signal.SIGINT)
+        told, _ = waiting.communicate(timeout=30)
+
+    assert waiting.returncode == 130
+    assert told == "migration-gate: interrupted\n"
+
+
+def test_a_mistake_of_the_gates_own_keeps_its_traceback() -> None:
+    with pytest.raises(ValueError, match="lock_timeout") as mistake:
+        checked("soon")
+
+    with pytest.raises(ValueError, match="lock_timeout"):
+        as_told(mistake.value)
