@@ -22,6 +22,9 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 # Before the last of several names with dots between; a quoted one may hold dots of its own.
 _LAST_NAME = re.compile(r'\.(?=(?:"(?:[^"]|"")*"|[^".]+)$)')
 
+# The second index beside the real one while REINDEX CONCURRENTLY is at work, or where it failed.
+_OF_REINDEX = re.compile(r'_cc(?:new|old)\d*"?$')
+
 # How many objects a sentence names before it says how many more there are.
 _NAMED = 3
 
@@ -179,7 +182,9 @@ def _incomplete(observed: Observed, where: str, *, waiting: bool) -> Iterator[Fi
         yield _finding(
             State.INCOMPLETE,
             f"{where}; invalid: index {_some(observed.invalid_indexes)}, which no query uses and every write pays for",
-            f"REINDEX INDEX CONCURRENTLY {name}, or DROP INDEX CONCURRENTLY {name} where nobody needs it",
+            f"DROP INDEX CONCURRENTLY {name}, once no REINDEX CONCURRENTLY is at work there"
+            if _OF_REINDEX.search(name)
+            else f"REINDEX INDEX CONCURRENTLY {name}, or DROP INDEX CONCURRENTLY {name} where nobody needs it",
         )
     elif observed.unvalidated_constraints and not waiting:
         table, name = _LAST_NAME.split(observed.unvalidated_constraints[0])[:2]

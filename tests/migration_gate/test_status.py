@@ -233,3 +233,10 @@ def test_progress_makes_no_other_verdict_and_is_told_to_machines() -> None:
         "done": 1,
         "revision": "beef",
     }
+
+
+@pytest.mark.parametrize("name", ["public.book_title_ccnew", "public.book_title_ccold1", 'public."Book title_ccnew"'])
+def test_of_what_reindex_left_over_only_the_removal_is_advised(name: str) -> None:
+    verdict = judge(LINE, database("0abc", invalid_indexes=(name,)))
+
+    assert verdict.solution == f"DROP INDEX CONCURRENTLY {name}, once no REINDEX CONCURRENTLY is at work there"
