@@ -16,6 +16,7 @@ from migration_gate.project import description_of
 from tests.databases import Database
 from tests.migration_gate.scratch import succeed, versions
 from tests.processes import ROOT, Service, run
+from tests.warm_processes import run_module
 
 _MODELS = """\
 import sqlalchemy as sa
@@ -176,8 +177,7 @@ class Laid:
         return self._run("alembic", *arguments)
 
     def _run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-m", module, *self.layout.arguments, *arguments)
-        return run(*command, env=self.variables, cwd=self.folder)
+        return run_module(module, *self.layout.arguments, *arguments, env=self.variables, cwd=self.folder)
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -203,8 +203,8 @@ def test_every_command_finds_the_project_and_the_lock_is_kept(laid: Laid) -> Non
     linted = laid.gate("lint", "--all")
     assert linted.returncode == 0, linted.stdout + linted.stderr
     # As the gate's own child processes call Alembic.
-    child = (sys.executable, "-m", "alembic", *arguments_of(load(laid.configuration)), "current")
-    assert "three (head)" in succeed(run(*child, env=laid.variables, cwd=laid.folder))
+    named = arguments_of(load(laid.configuration))
+    assert "three (head)" in succeed(run_module("alembic", *named, "current", env=laid.variables, cwd=laid.folder))
     succeed(laid.gate("ledger", "leave", "--yes"))
     succeed(laid.gate("ledger", "baseline", "--scratch-url", database.admin_url, "--revision", "three"))
 
@@ -274,9 +274,7 @@ def test_where_there_is_no_configuration_it_is_said_which_file_was_looked_for(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    done = run(
-        sys.executable, "-m", "migration_gate", *arguments, "status", env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path
-    )
+    done = run_module("migration_gate", *arguments, "status", env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
 
     assert done.returncode == 2
     assert said.format(folder=tmp_path) in done.stderr

@@ -24,6 +24,7 @@ from tests.migration_gate.adoption.files import (
 )
 from tests.migration_gate.adoption.history import CORE, History
 from tests.processes import ROOT, run, running
+from tests.warm_processes import run_module
 
 _COLOUR = ("ALTER TABLE {table} ADD COLUMN colour text", "ALTER TABLE {table} DROP COLUMN colour")
 
@@ -95,19 +96,21 @@ class Fleet:
     def alembic_through_asyncpg_alone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`alembic …` in an interpreter that has no psycopg."""
         code = "import sys; sys.modules['psycopg'] = None; from alembic.config import main; main(prog='alembic')"
-        return run(self.python, "-c", code, *arguments, env=self._variables, cwd=self.folder)
+        return run(self.python, "-c", code, *arguments, env=self.variables, cwd=self.folder)
 
     def _run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run(self.python, "-m", module, *arguments, env=self._variables, cwd=self.folder)
+        if self.python == sys.executable:
+            return run_module(module, *arguments, env=self.variables, cwd=self.folder)
+        return run(self.python, "-m", module, *arguments, env=self.variables, cwd=self.folder)
 
     @contextmanager
     def running(self, module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """A command as a process, killed at the end."""
-        with running(self.python, "-m", module, *arguments, env=self._variables, cwd=self.folder) as process:
+        with running(self.python, "-m", module, *arguments, env=self.variables, cwd=self.folder) as process:
             yield process
 
     @property
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         return {"PYTHONPATH": str(ROOT)} if self.python == sys.executable else {}
 
     def add_revision(self, message: str, upgrade: str, downgrade: str, *arguments: str) -> str:

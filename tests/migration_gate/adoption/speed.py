@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _whole_process(fleet: Fleet, *command: str) -> CompletedProcess[str]:
-    return run(sys.executable, "-m", *command, env=fleet.environment({}), cwd=fleet.folder)
+    return run(sys.executable, "-m", *command, env=fleet.variables, cwd=fleet.folder)
 
 
 def _medians(runs: int, *commands: Command) -> list[float]:
