@@ -27,6 +27,19 @@ from models import metadata
 run(metadata{options})
 """
 
+# Alembic's own way, past the gate.
+PLAIN_ENV = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+url = os.environ["MIGRATION_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
 _INI = """\
 [alembic]
 script_location = %(here)s/migrations

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.databases import Database
-from tests.migration_gate.scratch import BOOK, TITLE_INDEX, Project, runs, succeed, versions
+from tests.migration_gate.scratch import BOOK, PLAIN_ENV, TITLE_INDEX, Project, runs, succeed, versions
 
 
 def _drifted(project: Project, database: Database) -> None:
@@ -111,23 +111,10 @@ def test_a_release_that_was_rolled_back_is_stopped_where_a_statement_of_it_canno
     assert "permission denied for table book" in failed.stdout + failed.stderr
 
 
-_PLAIN_ENV = """\
-import os
-from alembic import context
-from sqlalchemy import create_engine, pool
-
-url = os.environ["MIGRATION_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
-with create_engine(url, poolclass=pool.NullPool).connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
-
-
 def test_the_gates_own_upgrade_refuses_an_env_py_that_goes_past_the_gate(
     project: Project, empty_database: Database
 ) -> None:
-    project.write_env(_PLAIN_ENV)
+    project.write_env(PLAIN_ENV)
 
     told = project.gate("status")
     refused = project.gate("upgrade")

@@ -14,7 +14,7 @@ import pytest
 from tests.databases import Database
 from tests.migration_gate.races.bookshop import base_project
 from tests.migration_gate.races.traffic import Traffic, read
-from tests.migration_gate.scratch import Project, sessions, succeed, until, versions
+from tests.migration_gate.scratch import PLAIN_ENV, Project, sessions, succeed, until, versions
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,17 +31,6 @@ from migration_gate.environment import run
 from models import metadata
 
 run(metadata, lock_timeout="{LOCK_TIMEOUT_S * 1000:.0f}ms", retry_s=120)
-"""
-_PLAIN_ENV = """\
-import os
-from alembic import context
-from sqlalchemy import create_engine, pool
-
-url = os.environ["MIGRATION_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
-with create_engine(url, poolclass=pool.NullPool).connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
 """
 
 
@@ -149,7 +138,7 @@ def _owner_without_statistics(database: Database) -> str:
 
 def test_without_a_lock_timeout_everybody_stands_still(shop: Project, empty_database: Database) -> None:
     """The contrast, without which the measurement above could not be believed."""
-    shop.write_env(_PLAIN_ENV)
+    shop.write_env(PLAIN_ENV)
     with _holding(empty_database.migrator_url) as blocker, Traffic(empty_database.app_url, *[read] * 3) as innocent:
         until(lambda: innocent.done > 20)
         with shop.running("alembic", "upgrade", "head") as migrating:
