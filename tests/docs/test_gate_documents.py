@@ -18,6 +18,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 
 from migration_gate import environment, errors
+from migration_gate.cli import INTERRUPTED
 from migration_gate.expected import Expected
 from migration_gate.gate import OPEN_PATHS, SchemaGate
 from migration_gate.metrics import COMMANDS, RESULTS, SchemaCollector
@@ -114,7 +115,7 @@ def test_every_exit_status_of_the_code_is_told(language: str) -> None:
         kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")
     }
 
-    assert told == {0, 2, 5} | of_errors | {errors.DatabaseUnreachable("", transient=False).exit_code}
+    assert told == {0, 2, 5, INTERRUPTED} | of_errors | {errors.DatabaseUnreachable("", transient=False).exit_code}
 
 
 @both_languages
