@@ -36,7 +36,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 # How long either end of a connection may hear nothing of the other, not even of its kernel. Shorter, and a network that
 # stumbles would end a migration of hours; longer, and the locks of one that is lost would hold up traffic.
 UNHEARD_S = 15
-_SERVER_GIVES_UP = {
+GUARDING_SETTINGS = {
     "client_connection_check_interval": 1000,
     "tcp_keepalives_idle": 5,
     "tcp_keepalives_interval": 2,
@@ -126,7 +126,7 @@ def look_after_client(session: psycopg.Connection[Any]) -> None:
     `UNHEARD_S` seconds, whether the session is at work, waits for its client, or has an answer to deliver. Otherwise
     the operating system decides, and keeps a silent connection for two hours.
     """
-    for name, value in _SERVER_GIVES_UP.items():
+    for name, value in GUARDING_SETTINGS.items():
         try:
             session.execute(f"SET {name} = {value}")
             session.commit()

@@ -29,6 +29,7 @@ from migration_gate.connection import observe
 from migration_gate.errors import MigrationGateError, UpgradeRefused
 from migration_gate.expected import Expected, lineage
 from migration_gate.findings import Finding
+from migration_gate.kept_session import KeptSession
 from migration_gate.locked_tables import tried_until_unlocked
 from migration_gate.observed import Observed
 from migration_gate.phases import compile_patterns
@@ -134,7 +135,8 @@ class Migration:
             release=self.options.release,
         )
         self.connection.commit()
-        self.walk.begins(run, len(planned), lock_wait_s)
+        key = lock.lock_key(lock.schema_of(self.connection, self.table), self.table.name)
+        self.walk.begins(run, len(planned), lock_wait_s, KeptSession(self.connection, key))
         self._run(migration, command, before, run)
 
     def _run(self, migration: MigrationContext, command: Command, before: Observed, run: int) -> None:

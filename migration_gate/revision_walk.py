@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from migration_gate import ledger, proof
 from migration_gate.expected import Expected
+from migration_gate.kept_session import KeptSession
 from migration_gate.phases import phase_of
 from migration_gate.steps import Steps
 from migration_gate.tables import VersionTable
@@ -44,12 +45,14 @@ class RevisionWalk:
         self._steps = steps
         self._release = release
         self._after_revision = after_revision
+        self._kept: KeptSession | None = None
         self._done = 0
         self._began = 0.0
         self._planned_steps: Callable[..., Any] | None = None
 
-    def begins(self, run: int, planned: int, lock_wait_s: float) -> None:
+    def begins(self, run: int, planned: int, lock_wait_s: float, session: KeptSession) -> None:
         """The run is in the ledger now, with how many revisions it is to go through."""
+        self._kept = session
         self._steps.run_id = run
         self.planned = planned
         self.lock_wait_s = lock_wait_s
@@ -104,6 +107,8 @@ class RevisionWalk:
     def _end(self, step: Any) -> None:
         self._done += 1
         self._steps.revision = None
+        if self._kept is not None and not step.info.is_stamp:
+            self._kept.look(step.info.up_revision_ids[0])
         if self._after_revision is not None and not step.info.is_stamp:
             self._after_revision(self._connection, step.info.up_revision_ids[0])
         if not step.info.is_stamp:

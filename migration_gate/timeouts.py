@@ -19,7 +19,7 @@ _DURATION = re.compile(r"\d+(?:us|ms|s|min)?")
 _CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 
 # Of the session, so that they hold in every transaction and outside one. transaction_timeout is PostgreSQL 17's.
-_UNBOUNDED = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+LIFTED_SETTINGS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 
 
 def is_concurrent(statement: str) -> bool:
@@ -31,7 +31,7 @@ def lift_role_timeouts(connection: Connection) -> dict[str, str]:
     """Take the role's and the database's own timeouts away from this session, and return those that were set."""
     rows = connection.exec_driver_sql(
         "SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s) AND setting <> '0'",
-        (list(_UNBOUNDED),),
+        (list(LIFTED_SETTINGS),),
     ).all()
     lifted = {str(name): str(value) for name, value in rows}
     for name in lifted:
