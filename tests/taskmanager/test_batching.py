@@ -307,7 +307,8 @@ def test_nobody_is_given_what_another_one_wrote(migrated_database: Database, ser
         )
     ]
 
-    assert {answer.status_code for _, answer in answers} == {201, 500}
+    # On a busy machine some are refused for lateness, as above.
+    assert {201, 500} <= {answer.status_code for _, answer in answers} <= {201, 500, 503}
     for number, answer in answers:
         if answer.status_code == 201:
             assert answer.json()["title"] == f"task {number}"
