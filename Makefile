@@ -1,11 +1,9 @@
-# `make` alone prints this list. HOST, PORT, DATA, WORKERS and PYTHON can be given: make run PORT=8001
+# `make` alone prints this list. HOST, PORT, DATA and PYTHON can be given: make run PORT=8001
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
-# Of the tests: many of them wait for a process or a timeout, so one more than there are processors.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -22,7 +20,7 @@ run: $(INSTALLED) ## Start PostgreSQL, migrate, and serve on http://127.0.0.1:80
 	@$(BIN)/python -m stack up --host $(HOST) --port $(PORT) --data $(DATA)
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 bench: $(INSTALLED) ## Measure the service beside others that do the same; ARGS="--help" lists how
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -72,7 +72,7 @@ async def test_a_start_waits_for_a_child_that_is_slow_only_so_long(
     await watch.first_verdict()
     await watch.first_verdict()
 
-    assert 0.15 < time.monotonic() - started < 2
+    assert 0.15 < time.monotonic() - started < 60  # the child would take ten minutes
     assert not watch.verdict.servable
     assert watch.verdict.fault == "not checked yet"
     assert caplog.text.count("no verdict on the schema after") == 1
