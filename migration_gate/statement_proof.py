@@ -20,6 +20,7 @@ def proof(statements: Mapping[str, str]) -> Generator[str, Rows, tuple[BrokenSta
     """
     broken = []
     yield "BEGIN"
+    # No `finally`: whoever leaves in the middle closes the generator, and a yield then would be an error.
     try:
         for name, sql in statements.items():
             yield "SAVEPOINT migration_gate_proof"
@@ -29,16 +30,20 @@ def proof(statements: Mapping[str, str]) -> Generator[str, Rows, tuple[BrokenSta
                 broken.append(_broken(name, fault))
                 yield _BACK
                 continue
+            refused = None
             try:
                 yield from _explain()
             except SqlFault as fault:
+                refused = fault
                 yield _BACK
-                broken.append(_broken(name, fault))
-            finally:
-                # A prepared statement outlives the transaction in which it was prepared.
-                yield "DEALLOCATE migration_gate_proof"
-    finally:
+            # A prepared statement outlives the transaction in which it was prepared.
+            yield "DEALLOCATE migration_gate_proof"
+            if refused is not None:
+                broken.append(_broken(name, refused))
+    except SqlFault:
         yield "ROLLBACK"
+        raise
+    yield "ROLLBACK"
     return tuple(broken)
 
 

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from migration_gate.observed import BrokenStatement
+from migration_gate.statement_proof import proof
 from migration_gate.states import State
 from migration_gate.status import judge
 from migration_gate.tables import LEDGER_TABLES, VersionTable, literal, quote
@@ -226,3 +227,13 @@ async def test_a_version_table_with_an_odd_name_is_read(empty_database: Database
 def test_names_and_texts_are_quoted() -> None:
     assert quote('a"b') == '"a""b"'
     assert literal("a'b") == "'a''b'"
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_a_proof_that_is_left_in_the_middle_ends_without_a_word(steps: int) -> None:
+    proving = proof({"get_book": "SELECT title FROM book", "get_shelf": "SELECT label FROM shelf"})
+    next(proving)
+    for _ in range(steps):
+        proving.send([(0,)])
+
+    proving.close()
