@@ -116,18 +116,30 @@ def test_a_busy_transaction_pooler_is_refused_as_well(project: Project, empty_da
     assert others.errors == []
 
 
-@pytest.mark.parametrize("verb", [("override", "--for", "5m"), ("accept",)])
+@pytest.mark.parametrize("verb", ["accept", "settle"])
 def test_the_ledgers_verbs_leave_no_lock_in_a_pooled_session(
-    project: Project, empty_database: Database, verb: tuple[str, ...]
+    project: Project, empty_database: Database, verb: str
 ) -> None:
     succeed(project.gate("upgrade"))
     with pooler(empty_database, "transaction") as pooled:
-        refused = project.gate("ledger", *verb, "--reason", "a rehearsal", MIGRATION_DATABASE_URL=pooled.migrator_url)
+        refused = project.gate("ledger", verb, "--reason", "a rehearsal", MIGRATION_DATABASE_URL=pooled.migrator_url)
 
         assert _advisory_locks(empty_database) == 0
         assert "connection pooler in transaction mode" in refused.stderr, refused.stdout + refused.stderr
         assert refused.returncode == 75
-    succeed(project.gate("ledger", *verb, "--reason", "a rehearsal"))
+    succeed(project.gate("ledger", verb, "--reason", "a rehearsal"))
+
+
+def test_the_glass_can_be_broken_through_a_pooler_since_no_lock_is_taken(
+    project: Project, empty_database: Database
+) -> None:
+    succeed(project.gate("upgrade"))
+    override = ("ledger", "override", "--for", "5m", "--reason", "a rehearsal")
+    with pooler(empty_database, "transaction") as pooled:
+        succeed(project.gate(*override, MIGRATION_DATABASE_URL=pooled.migrator_url))
+
+        assert _advisory_locks(empty_database) == 0
+    assert empty_database.execute("SELECT reason FROM migration_gate_override") == [("a rehearsal",)]
 
 
 def test_a_session_pooler_will_do(project: Project, empty_database: Database) -> None:
