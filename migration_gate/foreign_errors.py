@@ -22,7 +22,9 @@ def as_told(error: Exception | SystemExit) -> MigrationGateError:
     Exception: `error` itself, where it is the gate's own mistake, whose traceback somebody must see.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    if frames and frames[-1].filename.startswith(_OWN):
+    theirs = [frame for frame in frames if not frame.filename.startswith((_OWN, "<", *_LIBRARIES))]
+    # The command line's own way to end, through argparse, passes by no file of the project.
+    if (frames and frames[-1].filename.startswith(_OWN)) or (isinstance(error, SystemExit) and not theirs):
         raise error
     if isinstance(error, SystemExit):
         message = "A file of the project ended the process (sys.exit)"
@@ -30,7 +32,6 @@ def as_told(error: Exception | SystemExit) -> MigrationGateError:
         message = f"A file of the project could not be used: {type(error).__name__}"
         if words := " ".join(withheld(_words(error)).split()):
             message += f": {words}"
-    theirs = [frame for frame in frames if not frame.filename.startswith((_OWN, "<", *_LIBRARIES))]
     if isinstance(error, SyntaxError):
         message += f" ({error.filename}, line {error.lineno})"
     elif theirs:
