@@ -40,7 +40,7 @@ format: $(INSTALLED) ## Format the code and mend what can be mended by rule
 requirements: $(INSTALLED) ## Compile the requirements files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make requirements" --output-file requirements.txt pyproject.toml
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra dev --extra traces \
 		--custom-compile-command "make requirements" --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make requirements" --constraint requirements.txt \
