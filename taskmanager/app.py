@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from migration_gate.errors import RevisionsLockError
 from migration_gate.expected import LOCK_NAME, Expected, read_lock
 from migration_gate.gate import SchemaGate
+from migration_gate.metrics import SchemaCollector
 from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
 from migration_gate.start import Progress, StartupMigration
 from migration_gate.states import State
@@ -29,7 +30,13 @@ from taskmanager.dispatch.front_door import FrontDoor
 from taskmanager.dispatch.route_table import RouteTable
 from taskmanager.documentation import api_docs, openapi
 from taskmanager.observability import health, logs, metrics
+from taskmanager.observability.database_metrics import DatabaseCollector, DatabaseMetrics
+from taskmanager.observability.event_loop import EventLoopLag
+from taskmanager.observability.postgres_activity import PostgresActivity
+from taskmanager.observability.process_metrics import DiskCollector, ProcessStateCollector
 from taskmanager.observability.request_log import RequestLog
+from taskmanager.observability.request_metrics import RequestMetrics
+from taskmanager.observability.service_state import ServiceState
 from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Auth, Migrate, Settings, SettingsError, load_settings
 from taskmanager.tasks import routes
 from taskmanager.tasks.statements import STATEMENTS
@@ -70,25 +77,56 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     probe = AsyncpgProbe(settings.database_url, statements=STATEMENTS)
     watcher = Watcher(_expected(), probe)
-    requests = metrics.RequestMetrics()
+    database_metrics = DatabaseMetrics(STATEMENTS)
     app.state.settings = settings
     app.state.probe = probe
     app.state.watcher = watcher
-    app.state.database = Database(settings.database_url, settings.pool_size)
+    app.state.database = database = Database(settings.database_url, settings.pool_size, database_metrics)
+    app.state.activity = activity = PostgresActivity(settings.database_url)
+    app.state.loop_lag = lag = EventLoopLag()
     app.state.startup_migration = _startup_migration(settings, watcher)
     app.state.migration_progress = lambda: _progress(app)
-    app.state.draining = False
+    app.state.service_state = state = ServiceState(
+        lambda: watcher.verdict, app.state.migration_progress, settings.schema_gate
+    )
     app.state.keyring = keyring = _keyring(settings)
     app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None)
+    requests = RequestMetrics()
+    admission = _admission(settings, keyring)
+    collectors = (
+        SchemaCollector(watcher),
+        requests,
+        DatabaseCollector(database_metrics, database),
+        activity,
+        ProcessStateCollector(state, admission, lag),
+        DiskCollector(settings.disk_folder),
+    )
+    registry = metrics.new_registry(settings, watcher.verdict.status.code_heads, collectors)
     # Not for the whole application: FastAPI would put that limit around the front door and answer in its place.
     app.include_router(routes.router, max_body_size=LARGEST_BODY_BYTES)
     app.include_router(health.router)
-    app.include_router(metrics.router(metrics.new_registry(watcher, requests, settings.auth_mode.value)))
+    app.include_router(metrics.router(registry))
     if settings.docs_served:
         api_docs.install(app)
     problems.install(app)
     openapi.install(app)
     schema_faults.install(app)
+    front_door = FrontDoor(
+        # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
+        app.build_middleware_stack().app,  # type: ignore[attr-defined]
+        app=app,
+        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS),
+        gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
+        state=state,
+        admission=admission,
+        metrics=requests,
+        log=request_log,
+    )
+    app.state.front_door = app.middleware_stack = front_door
+    return app
+
+
+def _admission(settings: Settings, keyring: Keyring | None) -> Admission:
     policy = Policy(
         always_paths=health.ALWAYS_PATHS,
         public_paths=health.PUBLIC_PATHS,
@@ -97,22 +135,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         largest_body_bytes=LARGEST_BODY_BYTES,
         max_in_flight=settings.max_in_flight,
     )
-    front_door = FrontDoor(
-        # What FastAPI puts first answers what nobody caught with plain text; that is the front door's to answer.
-        app.build_middleware_stack().app,  # type: ignore[attr-defined]
-        app=app,
-        routes=RouteTable(app, public_paths=health.PUBLIC_PATHS),
-        gate=SchemaGate(app, watcher, settings.schema_gate, health.ALWAYS_PATHS),
-        admission=Admission(
-            policy,
-            keyring=keyring,
-            cross_origin=CrossOrigin(settings.cors_origins) if settings.cors_origins else None,
-        ),
-        metrics=requests,
-        log=request_log,
-    )
-    app.state.front_door = app.middleware_stack = front_door
-    return app
+    cross_origin = CrossOrigin(settings.cors_origins) if settings.cors_origins else None
+    return Admission(policy, keyring=keyring, cross_origin=cross_origin)
 
 
 def _expected() -> Expected:
@@ -136,7 +160,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if settings.auth_mode is Auth.NONE:
         logger.warning("TASKMANAGER_AUTH=none: whoever reaches this port can read and change every task")
     watcher.on_change(lambda _: database.renew())
-    tasks = [asyncio.create_task(watcher.run(), name="schema watcher")]
+    tasks = [
+        asyncio.create_task(watcher.run(), name="schema watcher"),
+        asyncio.create_task(app.state.activity.run(), name="database activity"),
+        asyncio.create_task(app.state.loop_lag.run(), name="event loop lag"),
+    ]
     if app.state.keyring is not None:
         tasks.append(asyncio.create_task(app.state.keyring.watch(), name="key file"))
     if app.state.startup_migration is not None:

@@ -109,7 +109,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
     gc.collect()
     gc.freeze()
     with listener, suppress(KeyboardInterrupt):
-        drain = partial(setattr, app.state, "draining", True)
+        drain = partial(setattr, app.state.service_state, "draining", True)
         door = app.state.front_door
         server = Server(
             app,

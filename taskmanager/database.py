@@ -17,7 +17,9 @@ from fastapi import Depends
 
 from migration_gate.postgres.url import asyncpg_url
 from taskmanager.batching import Batcher, BatchStatement, Item
+from taskmanager.database_errors import PoolTimeout
 from taskmanager.dispatch.direct_route import FromApplication
+from taskmanager.observability.database_metrics import DatabaseMetrics, PoolState
 from taskmanager.problems import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -63,11 +65,13 @@ class Database:
     ----------
     url: `postgresql://…`, as the role that reads and writes.
     size: connections at most.
+    metrics: told of every statement, and of what it met.
     """
 
-    def __init__(self, url: str, size: int) -> None:
+    def __init__(self, url: str, size: int, metrics: DatabaseMetrics | None = None) -> None:
         self._url = asyncpg_url(url)
         self._size = size
+        self._metrics = metrics or DatabaseMetrics()
         self._idle: list[asyncpg.Connection] = []
         self._open = 0
         # Who waits for a connection, first come first served, and since when.
@@ -98,6 +102,11 @@ class Database:
         for connection in idle:
             self._part_with(connection)
 
+    def pool_state(self) -> PoolState:
+        """How the connections stand now."""
+        waiting = sum(1 for future, _ in self._waiting if not future.done())
+        return PoolState(idle=len(self._idle), used=self._open - len(self._idle), most=self._size, waiting=waiting)
+
     async def row(self, sql: str, *arguments: object) -> asyncpg.Record | None:
         """Run one statement and return its first row. Raises what `rows` does."""
         rows = await self.rows(sql, *arguments)
@@ -125,6 +134,7 @@ class Database:
         ValueError: an argument does not fit its parameter.
         """
         connection = None
+        metrics = self._metrics
         if asked is None:
             asked = time.monotonic()
         try:
@@ -135,11 +145,19 @@ class Database:
                 self._forget(connection)
                 connection = None
             if connection is None:
+                wanted = time.monotonic()
                 connection = await self._wait_for_connection(asked)
+                began = time.monotonic()
+                metrics.waits.observe(began - wanted)
+            else:
+                began = time.monotonic()
+                metrics.waits.observe(0.0)
             self._at_work[connection] = asked
             self._sweep_soon()
             rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            metrics.took(sql, time.monotonic() - began)
         except asyncpg.PostgresError as error:
+            metrics.failed(error)
             if connection is not None:
                 self._give_back(connection)
                 # Who is refused a connection, by a password say, has no statement that could be at fault.
@@ -152,6 +170,7 @@ class Database:
                 self._give_back(connection)
             raise
         except _LOST_CONNECTION as error:
+            metrics.failed(error)
             if connection is not None:
                 self._abandon(connection)
             raise self._unavailable(error) from error
@@ -179,7 +198,7 @@ class Database:
         while self._waiting and (self._waiting[0][0].done() or now - self._waiting[0][1] > CONNECT_TIMEOUT_S):
             future, _ = self._waiting.popleft()
             if not future.done():
-                future.set_exception(TimeoutError())
+                future.set_exception(PoolTimeout())
         self._sweep = None
         if self._at_work or self._waiting:
             self._sweep_soon()

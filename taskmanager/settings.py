@@ -103,7 +103,7 @@ class Settings(BaseModel):
     log_level: LogLevel = LogLevel.INFO
 
     pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Connections of one process to PostgreSQL, at most. One more watches the schema."""
+    """Connections of one process to PostgreSQL, at most. Two more watch the schema and the server."""
 
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 64
     """Requests in work at once, at most; those beyond it are answered 503 at once."""
@@ -125,6 +125,9 @@ class Settings(BaseModel):
 
     commit: str | None = None
     """The commit that the image was built from, told by /version."""
+
+    disk_folder: Path | None = None
+    """A folder on the file system that holds the data, where this process can see it: its free room is a metric."""
 
     def migration_url(self) -> str | None:
         return self.migration_database_url or self.database_url

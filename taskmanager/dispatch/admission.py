@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from starlette.responses import Response
@@ -33,6 +34,14 @@ _NO_ROOM_LINES = (
 )
 
 
+class RefusalReason(StrEnum):
+    """Why a request was refused that might have been served at another time."""
+
+    OVERLOADED = "overloaded"
+    SCHEMA = "schema"
+    MIGRATING = "migrating"  # as planned: a migration is under way, after which the schema is servable
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What holds for every request and every answer.
@@ -56,7 +65,8 @@ class Policy:
 class Admission:
     """Who and what may come in, and how many at once.
 
-    `in_flight` counts the requests in work; whoever lets one in counts it.
+    `in_flight` counts the requests in work; whoever lets one in counts it. `refused` counts those that were refused for
+    a reason that passes; the gate's refusals are counted by whoever asks the gate.
 
     Parameters
     ----------
@@ -69,6 +79,7 @@ class Admission:
         self.policy = policy
         self.cross_origin = cross_origin
         self.in_flight = 0
+        self.refused = dict.fromkeys(RefusalReason, 0)
         self._keyring = keyring
         self._always_paths = policy.always_paths
         self._public_paths = policy.public_paths
@@ -99,7 +110,7 @@ class Admission:
         if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             return problem(scope, 501, "not_implemented", "Of the transfer codings only chunked is understood.")
         if not self.has_room(path):
-            return no_room(scope)
+            return self.no_room(scope)
         if method == "OPTIONS":
             if entry is not None:
                 return self._options(scope, entry)
@@ -128,8 +139,14 @@ class Admission:
         """
         if self.has_room(path) or self.cross_origin is not None:
             return None
+        self.refused[RefusalReason.OVERLOADED] += 1
         body = _NO_ROOM_BODY % (json.dumps(path).encode(), request_id.encode())
         return _NO_ROOM_LINES % (len(body), request_id.encode()), body
+
+    def no_room(self, scope: Scope) -> Response:
+        """Refuse for want of room."""
+        self.refused[RefusalReason.OVERLOADED] += 1
+        return problem(scope, 503, "overloaded", _NO_ROOM, ((b"retry-after", b"1"),))
 
     def _options(self, scope: Scope, entry: PathEntry) -> Response:
         preflight = self.cross_origin.preflight(scope["headers"]) if self.cross_origin is not None else None
@@ -155,10 +172,6 @@ def problem(scope: Scope, status: int, code: str, detail: str, headers: RawHeade
 
 def too_large(scope: Scope) -> Response:
     return problem(scope, 413, "content_too_large", CONTENT_TOO_LARGE)
-
-
-def no_room(scope: Scope) -> Response:
-    return problem(scope, 503, "overloaded", _NO_ROOM, ((b"retry-after", b"1"),))
 
 
 def method_label(method: str) -> str:

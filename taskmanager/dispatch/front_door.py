@@ -18,15 +18,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from migration_gate.gate import SchemaGate
-from taskmanager.dispatch.admission import OTHER_METHOD, Admission, method_label, no_room, too_large
+from taskmanager.dispatch.admission import OTHER_METHOD, Admission, RefusalReason, method_label, too_large
 from taskmanager.dispatch.exchange import ANSWERED_BELOW, Exchange, length_of, lines_of
 from taskmanager.dispatch.failures import answer_to
 from taskmanager.dispatch.repeated_headers import without_repetition
 from taskmanager.dispatch.request_body import replaying, whole_body
 from taskmanager.dispatch.route_table import PathEntry, RouteTable, route_path
 from taskmanager.observability.logs import REQUEST_ID
-from taskmanager.observability.metrics import RequestMetrics
 from taskmanager.observability.request_log import RequestLog
+from taskmanager.observability.request_metrics import RequestMetrics
+from taskmanager.observability.service_state import ServiceState
 
 NO_HANDLER = "none"
 
@@ -43,6 +44,7 @@ class FrontDoor:
     app: for its exception handlers.
     routes: where requests are looked up.
     gate: says whether the schema is servable.
+    state: says whether that it is not is as planned.
     admission: refuses what need not be looked at further, and counts who is in.
     metrics, log: told of every request but those of its policy's `quiet_paths`.
     """
@@ -54,6 +56,7 @@ class FrontDoor:
         app: FastAPI,
         routes: RouteTable,
         gate: SchemaGate,
+        state: ServiceState,
         admission: Admission,
         metrics: RequestMetrics,
         log: RequestLog,
@@ -63,6 +66,7 @@ class FrontDoor:
         self.routes = routes
         self._find = routes.find
         self._gate = gate
+        self._state = state
         self.admission = admission
         self._cross_origin = admission.cross_origin
         self.metrics = metrics
@@ -151,7 +155,7 @@ class FrontDoor:
                 return too_large(scope)
             receive = replaying(content, receive)
             if not admission.has_room(path):
-                return no_room(scope)
+                return admission.no_room(scope)
         admission.in_flight += 1
         try:
             return await self._serve(scope, headers, entry, argument, content, receive, exchange)
@@ -170,6 +174,8 @@ class FrontDoor:
     ) -> Response | None:
         """Serve directly and return the answer, or through FastAPI, which sends its own."""
         if self._gate.refuses(scope):
+            reason = RefusalReason.MIGRATING if self._state.migrating else RefusalReason.SCHEMA
+            self.admission.refused[reason] += 1
             await self._gate.refuse(scope, exchange.send)
             return None
         method = scope["method"]

@@ -43,7 +43,7 @@ async def livez() -> JSONResponse:
 )
 async def readyz(request: Request) -> JSONResponse:
     """200 when requests can be served, else 503; also 503 while the process winds down."""
-    return _readiness(request.app, draining=request.app.state.draining)
+    return _readiness(request.app, draining=request.app.state.service_state.draining)
 
 
 @router.get("/health", operation_id="health", summary="Is the service healthy?", **probe(Health, "It is", NOT_READY))

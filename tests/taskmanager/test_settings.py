@@ -55,6 +55,7 @@ def test_unset_they_mean_development_and_change_nothing(folder: Path) -> None:
         "cors_origins": (),
         "docs": None,
         "commit": None,
+        "disk_folder": None,
     }
     assert (settings.auth_mode, settings.docs_served, settings.violations()) == (Auth.NONE, True, [])
 
@@ -80,6 +81,7 @@ EACH_SETTING: list[tuple[str, str, str, object]] = [
     ("TASKMANAGER_CORS_ORIGINS", "*", "cors_origins", ("*",)),
     ("TASKMANAGER_DOCS", "off", "docs", Docs.OFF),
     ("TASKMANAGER_COMMIT", "0a1b2c3", "commit", "0a1b2c3"),
+    ("TASKMANAGER_DISK_FOLDER", "/srv/data", "disk_folder", Path("/srv/data")),
 ]  # fmt: skip
 
 

@@ -202,7 +202,7 @@ async def test_what_the_probes_answer_is_what_is_described(
         application = create_app(Settings.model_validate({"database_url": database.app_url, "schema_gate": gate}))
         async with application.router.lifespan_context(application):
             await application.state.watcher.first_answer()
-            application.state.draining = draining
+            application.state.service_state.draining = draining
             async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://it") as client:
                 for path in ("/health", "/readyz"):
                     Health.model_validate_json((await client.get(path)).content)

@@ -14,7 +14,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from prometheus_fastapi_instrumentator import metrics as library
 
 from taskmanager.observability.health import QUIET_PATHS
-from taskmanager.observability.metrics import DURATION_BUCKETS_S, RequestMetrics
+from taskmanager.observability.request_metrics import DURATION_BUCKETS_S, RequestMetrics
 
 # A counter's time of birth is switched off in the service's process; the library's here may have been made before.
 _BORN = "_created"
