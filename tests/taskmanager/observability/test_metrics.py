@@ -8,7 +8,6 @@ from collections.abc import Callable
 import httpx
 import psycopg
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from migration_gate.expected import LOCK_NAME, read_lock
 from taskmanager import __version__
@@ -17,21 +16,9 @@ from taskmanager.observability.request_metrics import DURATION_BUCKETS_S
 from taskmanager.settings import PROJECT_ROOT, Settings
 from tests.databases import Database
 from tests.processes import Service
+from tests.taskmanager.observability.scraped import samples, value
 
 Serve = Callable[..., Service]
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def samples(text: str) -> Samples:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def value(text: str, name: str, **labels: str) -> float | None:
-    return samples(text).get((name, frozenset(labels.items())))
 
 
 async def scrape(client: httpx.AsyncClient) -> str:
