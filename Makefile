@@ -32,6 +32,8 @@ check: $(INSTALLED) ## Check format, style, types, the import rule, the revision
 	@$(BIN)/lint-imports | tail -n 3
 	@$(BIN)/migration-gate lock --check
 	@$(BIN)/python -m taskmanager.documentation --check docs/openapi.json
+	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang en --check docs/metrics.md
+	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang fr --check docs/fr/metrics.md
 	@echo "check: all passed"
 
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule

@@ -101,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ProcessStateCollector(state, admission, lag),
         DiskCollector(settings.disk_folder),
     )
-    registry = metrics.new_registry(settings, watcher.verdict.status.code_heads, collectors)
+    app.state.registry = registry = metrics.new_registry(settings, watcher.verdict.status.code_heads, collectors)
     # Not for the whole application: FastAPI would put that limit around the front door and answer in its place.
     app.include_router(routes.router, max_body_size=LARGEST_BODY_BYTES)
     app.include_router(health.router)
