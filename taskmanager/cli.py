@@ -1,4 +1,4 @@
-"""`taskmanager`: serve, migrate, ask for the schema's state, make keys."""
+"""`taskmanager`: serve, migrate, ask for the schema's state, make keys, keep the history of incidents."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from taskmanager import __version__
 from taskmanager.access import keys_cli
+from taskmanager.incidents import cli as incidents_cli
 from taskmanager.settings import (
     NO_DATABASE,
     PROJECT_ROOT,
@@ -43,6 +44,7 @@ examples:
   taskmanager migrate                                  apply the migrations and prove the result
   taskmanager status --json                            what the schema is, as the application's role sees it
   taskmanager keys new --file keys                     make an API key, and add what is stored of it to a file
+  taskmanager incidents list                           what is open now; incidents --help has the rest
 
 Settings come from the environment or from .env (DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*);
 .env.example lists them.
@@ -61,6 +63,10 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = _parser().parse_args(arguments)
+    if "run_alone" in options:
+        # Incidents are looked at while the service, and so perhaps its settings, are broken.
+        alone: Callable[[argparse.Namespace], int] = options.run_alone
+        return alone(options)
     run: Callable[[argparse.Namespace, Settings], int] = options.run
     try:
         return run(options, load_settings())
@@ -90,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print it as JSON")
     status.set_defaults(run=_status)
     keys_cli.add_parser(verbs)
+    incidents_cli.add_parser(verbs)
     return parser
 
 

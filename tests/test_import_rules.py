@@ -19,6 +19,7 @@ FORBIDDEN = {
     "stack/folders.py": "import incident_lab",
     "migration_gate/reading.py": "import fastapi",
     "taskmanager/app.py": "import sqlalchemy",
+    "taskmanager/incidents/history.py": "import taskmanager.settings",
 }
 
 

@@ -1,0 +1,84 @@
+"""The receiver's own variables. Read here and not in the service's settings: those may be what is broken."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+
+KEY = "TASKMANAGER_INCIDENTS_KEY"
+KEY_FILE = "TASKMANAGER_INCIDENTS_KEY_FILE"
+URL = "TASKMANAGER_INCIDENTS_URL"
+ENV_FILE = "TASKMANAGER_ENV_FILE"
+
+DEFAULT_URL = "http://127.0.0.1:9095"
+DEFAULT_JOURNAL = Path(".data/incidents/journal.jsonl")
+
+_SHORTEST_KEY = 16
+_KEY = re.compile(r"[\x21-\x7e]{16,512}", re.ASCII)
+
+
+class UnusableVariable(ValueError):
+    """A variable cannot be used. The message names it and quotes no value of a key."""
+
+
+def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A variable of the environment, else of `.env` (or the file that TASKMANAGER_ENV_FILE names), else empty.
+
+    A file that cannot be read, or a line of it, is passed over: the service tells it, and an incident must not wait.
+    """
+    if environment.get(name):
+        return environment[name]
+    file = environment.get(ENV_FILE, ".env")
+    if not file or not Path(file).is_file():
+        return ""
+    from dotenv import dotenv_values
+
+    logging.getLogger("dotenv").setLevel(logging.CRITICAL)
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    return dotenv_values(stream=StringIO(text), interpolate=False).get(name) or ""
+
+
+def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The keys, none where none is set; the first one is what a command sends.
+
+    A file has one key a line, comments after #, so that one can be replaced by another without a moment without any.
+
+    Raises
+    ------
+    UnusableVariable: both variables are set, the file cannot be read or is empty, or a key is too short to be one.
+    """
+    text, file = variable(KEY, environment), variable(KEY_FILE, environment)
+    if text and file:
+        raise UnusableVariable(f"{KEY} and {KEY_FILE} are both set; set one of them")
+    if file:
+        return _keys_of(Path(file))
+    return (_checked(text.strip(), KEY),) if text else ()
+
+
+def _keys_of(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UnusableVariable(f"{KEY_FILE}: {file} cannot be read: {os.strerror(error.errno or 0)}") from None
+    except ValueError:
+        raise UnusableVariable(f"{KEY_FILE}: {file} is not UTF-8 text") from None
+    found = [line.partition("#")[0].strip() for line in lines]
+    if not any(found):
+        raise UnusableVariable(f"{KEY_FILE}: {file} holds no key; `openssl rand -hex 32` makes one")
+    return tuple(_checked(key, f"{KEY_FILE}: a key of {file}") for key in found if key)
+
+
+def _checked(key: str, what: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise UnusableVariable(
+            f"{what}: a key has {_SHORTEST_KEY} to 512 printable characters without spaces;"
+            " `openssl rand -hex 32` makes one"
+        )
+    return key
