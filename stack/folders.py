@@ -5,6 +5,9 @@ from pathlib import Path
 
 from stack.errors import StackError
 
+# The tree this launcher belongs to: the configuration of what it starts lies beside it.
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
 # Where the service and Alembic look for addresses by themselves.
 DEFAULT_DATA = Path(".data")
 ANOTHER_FOLDER = "choose another folder (make run DATA=FOLDER)"

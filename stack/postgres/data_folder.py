@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stack.errors import StackError
 from stack.folders import ANOTHER_FOLDER
+from stack.log_file import last_lines
 from stack.postgres.binaries import Binaries
 from stack.postgres.place import Place
 from stack.process import GuardedProcess
@@ -118,14 +119,6 @@ def child_environment() -> dict[str, str]:
     """What PostgreSQL's programs may see: no PG* variables, which would redirect them, and no secrets."""
     kept = ("PATH", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {"LC_ALL": "C"} | {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def last_lines(log: Path, count: int = 5, start: int = 0) -> str:
-    """The log's last lines from byte `start` on, joined into one."""
-    with log.open("rb") as stream:
-        stream.seek(start)
-        lines = stream.read().decode(errors="replace").splitlines()
-    return " | ".join(line.strip() for line in lines[-count:] if line.strip())
 
 
 def _flush(folder: Path) -> None:

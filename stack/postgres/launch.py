@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.errors import StackError
+from stack.log_file import begin_log, last_lines
 from stack.ports import LOOPBACK, free_port, is_free
 from stack.postgres.binaries import Binaries
-from stack.postgres.data_folder import child_environment, last_lines
+from stack.postgres.data_folder import child_environment
 from stack.postgres.place import Place
 from stack.postgres.postmaster import read_pid_file
 from stack.process import GuardedProcess
@@ -19,7 +20,6 @@ PATIENCE_SECONDS = 20.0
 # Recovery after a crash replays what was written since the last checkpoint.
 RECOVERY_SECONDS = 120.0
 STOP_GRACE_SECONDS = 20.0
-LARGE_LOG_BYTES = 5_000_000
 PORT_LOST = ("could not bind", "could not create any TCP/IP sockets")
 PASSING = ("pre-existing shared memory block", 'lock file "postmaster.pid"')
 
@@ -48,7 +48,7 @@ class Launch:
         port = preferred_port if preferred_port is not None and is_free(preferred_port) else free_port()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            begin = self._begin_log()
+            begin = begin_log(self.log)
             process = self._start(port)
             try:
                 if self._becomes_ready(process):
@@ -64,16 +64,6 @@ class Launch:
                 port = free_port()
             else:
                 time.sleep(0.1)
-
-    def _begin_log(self) -> int:
-        """The log's size in bytes; a large one is set aside first."""
-        if not self.log.exists():
-            return 0
-        size = self.log.stat().st_size
-        if size < LARGE_LOG_BYTES:
-            return size
-        self.log.replace(self.log.with_name(f"{self.log.name}.1"))
-        return 0
 
     def _start(self, port: int) -> GuardedProcess:
         settings = {
