@@ -25,7 +25,7 @@ test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 bench: $(INSTALLED) ## Measure the service beside others that do the same; ARGS="--help" lists how
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-check: $(INSTALLED) ## Check format, style, types, the import rule, the revisions lock and docs/openapi.json
+check: $(INSTALLED) ## Check format, style, types, the import rule, the revisions lock, docs/openapi.json and the dashboards
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -34,6 +34,7 @@ check: $(INSTALLED) ## Check format, style, types, the import rule, the revision
 	@$(BIN)/python -m taskmanager.documentation --check docs/openapi.json
 	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang en --check docs/metrics.md
 	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang fr --check docs/fr/metrics.md
+	@$(BIN)/python -m ops.grafana.boards --check
 	@echo "check: all passed"
 
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule

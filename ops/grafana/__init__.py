@@ -1,0 +1,1 @@
+"""Grafana's dashboards, their provisioning, and the boards that they are written from."""
