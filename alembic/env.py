@@ -19,7 +19,9 @@ except SettingsError as error:
 
 # A service that migrates has set up its logging already.
 if not logging.getLogger().handlers:
-    logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
+    logs.configure(
+        as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr, environment=settings.env.value
+    )
     # Alembic's command line prints its errors as well.
     logging.getLogger("alembic.util.messaging").disabled = True
 

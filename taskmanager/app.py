@@ -29,7 +29,7 @@ from taskmanager.dispatch.admission import Admission, Policy
 from taskmanager.dispatch.front_door import FrontDoor
 from taskmanager.dispatch.route_table import RouteTable
 from taskmanager.documentation import api_docs, openapi
-from taskmanager.observability import health, logs, metrics
+from taskmanager.observability import health, logs, metrics, schema_reports, sentry
 from taskmanager.observability.database_metrics import DatabaseCollector, DatabaseMetrics
 from taskmanager.observability.event_loop import EventLoopLag
 from taskmanager.observability.postgres_activity import PostgresActivity
@@ -62,7 +62,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     refusals += settings.violations()
     if refusals or settings.database_url is None:
         raise SettingsError("\n".join(refusals))
-    logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stdout)
+    logs.configure(
+        as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stdout, environment=settings.env.value
+    )
+    sentry.start(settings)
     app = FastAPI(
         title="TaskManager API",
         version=__version__,
@@ -86,11 +89,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.loop_lag = lag = EventLoopLag()
     app.state.startup_migration = _startup_migration(settings, watcher)
     app.state.migration_progress = lambda: _progress(app)
+    schema_reports.install(watcher, app.state.migration_progress)
     app.state.service_state = state = ServiceState(
         lambda: watcher.verdict, app.state.migration_progress, settings.schema_gate
     )
     app.state.keyring = keyring = _keyring(settings)
-    app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None)
+    app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None, settings.env.value)
     requests = RequestMetrics()
     admission = _admission(settings, keyring)
     collectors = (
@@ -178,6 +182,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.probe.close()
         await database.close()
         app.state.request_log.flush()
+        # A second, since what ends a container kills it ten seconds after it has asked, most of which are for requests.
+        await asyncio.to_thread(sentry.flush, 1.0)
         logger.info("service stopped")
 
 

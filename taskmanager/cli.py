@@ -148,13 +148,17 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     from alembic.config import Config
 
     from migration_gate.errors import MigrationGateError
+    from migration_gate.start import TRY_AGAIN
     from migration_gate.text import as_text
     from migration_gate.upgrade import upgrade
-    from taskmanager.observability import logs
+    from taskmanager.observability import logs, sentry
 
     if settings.migration_url() is None:
         raise SettingsError(NO_DATABASE)
-    logs.configure(as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr)
+    logs.configure(
+        as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stderr, environment=settings.env.value
+    )
+    sentry.start(settings)
     for line in settings.address_violations():
         # Told, and no reason to refuse: a service cannot be mended by a migration that does not run.
         logger.warning("unsafe: %s", line)
@@ -163,12 +167,18 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     try:
         status = upgrade(Config(PROJECT_ROOT / "alembic.ini"))
     except MigrationGateError as error:
-        logger.error("migration refused: %s", error.message, extra={"solution": error.solution})
+        logger.error(
+            "migration refused: %s", error.message, extra={"code": "migration_failed", "solution": error.solution}
+        )
+        if error.exit_code != TRY_AGAIN:  # who waits for a database or for another migrator has not failed
+            sentry.report(error, code="migration_failed")
         return error.exit_code
     except Exception:
         # A migration's own fault, a statement that PostgreSQL refuses, say: into the log, in the log's form.
-        logger.exception("migration failed")
+        logger.exception("migration failed", extra={"code": "migration_failed"})
         return 1
+    finally:
+        sentry.flush()
     if not options.stop_with_parent:  # the parent's log is not the place for an answer
         print(as_text(status))
     return 0 if status.servable else NOT_SERVABLE

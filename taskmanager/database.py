@@ -19,6 +19,7 @@ from migration_gate.postgres.url import asyncpg_url
 from taskmanager.batching import Batcher, BatchStatement, Item
 from taskmanager.database_errors import PoolTimeout
 from taskmanager.dispatch.direct_route import FromApplication
+from taskmanager.observability import sentry
 from taskmanager.observability.database_metrics import DatabaseMetrics, PoolState
 from taskmanager.problems import DatabaseUnavailable
 
@@ -306,6 +307,8 @@ class _Outage:
 
     def met(self, error: BaseException) -> None:
         self._refused += 1
+        if self._refused == 1:
+            sentry.report(error, code="database_unavailable")
         now = time.monotonic()
         if now - self._told_at >= _OUTAGE_LOG_INTERVAL_S:
             self._told_at = now

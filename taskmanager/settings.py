@@ -17,13 +17,14 @@ from typing import Annotated, Any
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from migration_gate.gate import Mode
 from migration_gate.postgres.url import UnusableUrl, plain_url
 from taskmanager import database_address
 from taskmanager.access.cors import ANY_ORIGIN, read_origins
 from taskmanager.access.keys import faults_of
+from taskmanager.observability.sentry_dsn import checked_dsn
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TASKMANAGER_"
@@ -81,6 +82,19 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+# Settings that have a name which other programs know them by.
+_USUAL_NAMES = {
+    "database_url": "DATABASE_URL",
+    "migration_database_url": "MIGRATION_DATABASE_URL",
+    "sentry_dsn": "SENTRY_DSN",
+}
+
+
+def variable_of(field: str) -> str:
+    """The variable that sets a field of `Settings`."""
+    return _USUAL_NAMES.get(field) or PREFIX + field.upper()
+
+
 def _read_origins(value: Any) -> Any:
     return read_origins(value) if isinstance(value, str) else value
 
@@ -128,6 +142,9 @@ class Settings(BaseModel):
 
     disk_folder: Path | None = None
     """A folder on the file system that holds the data, where this process can see it: its free room is a metric."""
+
+    sentry_dsn: Annotated[str | None, AfterValidator(checked_dsn), Field(repr=False)] = None
+    """`SENTRY_DSN`: where faults are reported; unset, nowhere."""
 
     def migration_url(self) -> str | None:
         return self.migration_database_url or self.database_url
@@ -202,6 +219,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(f"{PREFIX}ENV_FILE: there is no file {file_name}")
     file = _read_file(file_name)
     local = _read_file(str(LOCAL_SERVICE_FILE)) if file_name else {}
+    _refuse_where_it_is_not_read(file_name, file, variables)
     values = _own(file) | _own(variables) | _addresses(variables, file, local)
     try:
         return Settings(**values)
@@ -215,17 +233,28 @@ _NOT_OURS = {"env_file", "postgres_bin", "image", "incidents_key", "incidents_ke
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
 
-_VERBATIM = {"commit", "keys", "keys_file"}
+_VERBATIM = {"commit", "keys", "keys_file", "sentry_dsn"}
 
 _ADDRESSES = ("database_url", "migration_database_url")
+
+
+def _refuse_where_it_is_not_read(file_name: str, file: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    """OpenTelemetry reads its variables itself, and knows nothing of our file: they would be lost without a word."""
+    lost = sorted(name for name, value in file.items() if name.startswith("OTEL_") and value and name not in variables)
+    if lost:
+        raise SettingsError(
+            f"{file_name}: {', '.join(lost)}: OpenTelemetry reads its variables from the environment alone;"
+            " set them there"
+        )
 
 
 def _own(variables: Mapping[str, str]) -> dict[str, Any]:
     names = {name: name.removeprefix(PREFIX).lower() for name in variables if name.startswith(PREFIX)}
     for name, field in names.items():
-        if field in _ADDRESSES:
-            # A second name would evade the rule that both addresses come from one place.
+        if field in _USUAL_NAMES:
+            # A second name would leave open which of the two counts.
             raise SettingsError(_unknown(name))
+    names |= {name: field for field, name in _USUAL_NAMES.items() if field not in _ADDRESSES and name in variables}
     return {
         # People write INFO and ON_START too; no value of ours depends on its case.
         field: variables[name].lower() if field not in _VERBATIM else variables[name]
@@ -267,12 +296,12 @@ def _read_file(path: str) -> dict[str, str]:
 
 
 def _fault(fault: Any) -> str:
-    variable = PREFIX + str(fault["loc"][0]).upper()
+    variable = variable_of(str(fault["loc"][0]))
     if fault["type"] == "extra_forbidden":
         return _unknown(variable)
     return f"{variable}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _unknown(variable: str) -> str:
-    known = ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields if name not in _ADDRESSES))
+    known = ", ".join(sorted(variable_of(name) for name in Settings.model_fields if name not in _USUAL_NAMES))
     return f"{variable}: no such setting; there are {known}"

@@ -22,8 +22,14 @@ logger = logging.getLogger(__name__)
 CLIENT_CLOSED_REQUEST = 499
 
 
-async def answer_to(error: Exception, scope: Scope, exchange: Exchange, app: FastAPI) -> Response | None:
+async def answer_to(
+    error: Exception, scope: Scope, exchange: Exchange, app: FastAPI, route: str | None
+) -> Response | None:
     """The answer to what went wrong; None where it can reach nobody.
+
+    Parameters
+    ----------
+    route: the path with its parameter's name in it, None where there is none.
 
     Raises
     ------
@@ -46,11 +52,14 @@ async def answer_to(error: Exception, scope: Scope, exchange: Exchange, app: Fas
                 break
             return answer
     fields = {
+        "code": "internal_error",
+        "http.route": route,
         "http.request.method": method_label(scope["method"]),
         "http.response.status_code": exchange.status or 500,
         "error.type": type(error).__name__,
         "db.response.status_code": getattr(error, "sqlstate", None),
     }
+    # Sentry learns of it too, as of all that is logged with its exception (`observability.sentry`).
     logger.error("unhandled error", exc_info=error, extra=fields)
     if exchange.status:
         raise error  # the answer has begun: only breaking the connection tells the client

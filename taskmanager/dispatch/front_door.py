@@ -101,7 +101,8 @@ class FrontDoor:
                 if answer is None and entry is not None:
                     answer = await self._admit(scope, headers, path, entry, argument, receive, exchange)
             except Exception as error:  # noqa: BLE001  nothing may leave the process unanswered
-                answer = await answer_to(error, scope, exchange, self._app)
+                route = entry.path if entry is not None else None
+                answer = await answer_to(error, scope, exchange, self._app, route)
             if answer is not None:
                 await exchange.send_whole(answer)
         finally:

@@ -2,7 +2,7 @@
 
 In production a line is one JSON object; in a terminal it is readable and coloured. An exception is told by
 its type, its place and, for PostgreSQL's errors, its primary message: other messages may quote what a
-client sent.
+client sent. `privacy` says what may be told, here as for Sentry.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any, TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from migration_gate.postgres.faults import NOT_TOLD, primary_message
 from taskmanager import __version__
+from taskmanager.observability.privacy import scrubbed, scrubbed_of_others, told
+
+__all__ = ["REQUEST_ID", "configure", "told"]
 
 # Attributes of every log record; the rest came with `extra`.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -25,8 +27,13 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 # Of the request that is being served, for every line that is written meanwhile.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+# Whose words are written with care. All others may quote what a client sent, or who it is.
+_OWN_LOGGERS = ("taskmanager", "migration_gate", "alembic")
 
-def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
+
+def configure(
+    *, as_json: bool, level: str, stream: TextIO, environment: str = "development", traced: bool = False
+) -> None:
     """Send every logger of this process through the one pipe.
 
     Parameters
@@ -34,6 +41,8 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
     as_json: one JSON object a line, otherwise text for people, coloured where `stream` is a terminal.
     level: the least severe level that is written.
     stream: standard output for a service; standard error for a command, whose output is its answer.
+    environment: what `deployment.environment.name` says.
+    traced: whether requests are, so that lines name the trace that they belong to.
     """
     render: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -52,8 +61,10 @@ def configure(*, as_json: bool, level: str, stream: TextIO) -> None:
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _add_extra,
+                _scrub_event,
                 _describe_exception,
-                _add_service if as_json else _lay_out_exception,
+                *([_add_trace] if traced else []),
+                _service_adder(environment) if as_json else _lay_out_exception,
             ],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
@@ -85,10 +96,41 @@ def _add_extra(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    event["service.name"] = "taskmanager"
-    event["service.version"] = __version__
+def _scrub_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    text = str(event["event"])
+    own = str(event["logger"]).partition(".")[0] in _OWN_LOGGERS
+    event["event"] = scrubbed(text) if own else scrubbed_of_others(text)
     return event
+
+
+def trace_fields() -> dict[str, str]:
+    """What names the trace of whoever asks (OpenTelemetry's "Trace Context in non-OTLP Log Formats"); empty where
+    there is none."""
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    return {
+        "trace_id": f"{context.trace_id:032x}",
+        "span_id": f"{context.span_id:016x}",
+        "trace_flags": f"{context.trace_flags:02x}",
+    }
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.update(trace_fields())
+    return event
+
+
+def _service_adder(environment: str) -> Processor:
+    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service.name"] = "taskmanager"
+        event["service.version"] = __version__
+        event["deployment.environment.name"] = environment
+        return event
+
+    return add_service
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -108,8 +150,3 @@ def _lay_out_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict
         stack = event.pop("exception.stacktrace")
         event["exception"] = f"{stack}{event.pop('exception.type')}: {event.pop('exception.message')}"
     return event
-
-
-def told(error: BaseException) -> str:
-    """What may be told of an exception: PostgreSQL's primary message, and nothing that may quote a value."""
-    return primary_message(error) or NOT_TOLD

@@ -8,8 +8,10 @@ and never the path, which may hold what a client made up; nothing in it can need
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TextIO
 
@@ -26,17 +28,32 @@ class RequestLog:
     Parameters
     ----------
     stream: where JSON lines go; None where people read, who get each line through the common pipe.
+    environment: what `deployment.environment.name` says.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, environment: str = "development") -> None:
         self._stream = stream
+        service = {
+            "service.name": "taskmanager",
+            "service.version": __version__,
+            "deployment.environment.name": environment,
+        }
+        self._end = f"{json.dumps(service)[1:]}\n"
         self._lines: list[str] = []
         self._second = 0
         self._second_text = ""
         self._enabled = logger.isEnabledFor(logging.INFO)
 
     def write(
-        self, request_id: str, method: str, route: str | None, status: int, duration_s: float, *, quiet: bool = False
+        self,
+        request_id: str,
+        method: str,
+        route: str | None,
+        status: int,
+        duration_s: float,
+        *,
+        quiet: bool = False,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """Log one request.
 
@@ -44,6 +61,7 @@ class RequestLog:
         ----------
         route: its path with the parameter's name in it, None where there is none.
         quiet: a probe or a scrape, for those alone who debug.
+        trace: what names its trace, where it has one (`logs.trace_fields`).
         """
         if quiet:
             if logger.isEnabledFor(logging.DEBUG):
@@ -57,11 +75,12 @@ class RequestLog:
         if not self._lines:
             asyncio.get_running_loop().call_later(WRITE_EVERY_S, self.flush)
         shown_route = f'"{route}"' if route is not None else "null"
+        shown_trace = f"{json.dumps(trace)[1:-1]}, " if trace else ""
         self._lines.append(
             f'{{"http.request.method": "{method}", "http.route": {shown_route}, '
             f'"http.response.status_code": {status}, "duration_s": {duration_s:.6f}, "event": "request", '
             f'"request_id": "{request_id}", "level": "info", "logger": "taskmanager.requests", '
-            f'"timestamp": "{self._now()}", "service.name": "taskmanager", "service.version": "{__version__}"}}\n'
+            f'"timestamp": "{self._now()}", {shown_trace}{self._end}'
         )
 
     def flush(self) -> None:
