@@ -34,6 +34,8 @@ check: $(INSTALLED) ## Check format, style, types, the import rule, the revision
 	@$(BIN)/python -m taskmanager.documentation --check docs/openapi.json
 	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang en --check docs/metrics.md
 	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang fr --check docs/fr/metrics.md
+	@$(BIN)/python -m ops.prometheus.alerts_page --lang en --check docs/alerts.md
+	@$(BIN)/python -m ops.prometheus.alerts_page --lang fr --check docs/fr/alerts.md
 	@$(BIN)/python -m ops.grafana.boards --check
 	@echo "check: all passed"
 
