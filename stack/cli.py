@@ -1,12 +1,13 @@
-"""`stack up`, which `make run` runs: reads the command line and turns what goes wrong into one line."""
+"""`stack up`, which `make run` runs, and its neighbours: reads the command line, and says in one line what is wrong."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from stack import alertmanager_cli
 from stack.errors import StackError
 from stack.folders import DEFAULT_DATA
 
@@ -20,6 +21,8 @@ examples:
   stack up --host 0.0.0.0             reachable from other machines (or: make run HOST=0.0.0.0)
   DATABASE_URL=postgresql://… stack up
                                       a server of yours, none is started
+  stack up --monitoring               with Prometheus, Alertmanager and the incident receiver, where this machine has
+                                      them (make run does so by itself; make run MONITORING=off does not)
 
 environment:
   PORT                        the port, unless --port is given
@@ -27,10 +30,15 @@ environment:
                               both from the environment, or both from .env (TASKMANAGER_ENV_FILE names
                               another file, empty: none)
   TASKMANAGER_POSTGRES_BIN    the bin folder of the PostgreSQL to run
+  TASKMANAGER_METRICS_KEY_FILE
+                              a file with the key that Prometheus shows to the service, where that asks for one;
+                              unset, one is made for each run
+  ALERT_EMAIL_TO, ALERT_SLACK_URL, …
+                              who gets alerts, beside the incident receiver: stack alertmanager render --help
 
 exit codes:
   0 stopped by Ctrl-C, SIGTERM or SIGHUP    1 something did not start, or ended by itself
-  2 wrong usage    3 the port is taken    4 another `make run` uses the folder
+  2 wrong usage    3 a port is taken    4 another `make run` uses the folder
 """
 
 
@@ -43,17 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
+    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        # Not before: --help and wrong usage need none of it.
-        from stack.up import Options, run_until_stopped
-
-        return run_until_stopped(Options(options.host, options.port, options.data))
+        return run(options)
     except StackError as error:
         return _complain(str(error), error.exit_code)
     except OSError as error:
         return _complain(f"the system refused: {error}", 1)
     except KeyboardInterrupt:
         return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    # Not before: --help and wrong usage need none of it.
+    from stack.monitoring.beside_service import Choice, MonitoringOptions
+    from stack.monitoring.free_ports import AskedPorts
+    from stack.up import Options, run_until_stopped
+
+    ports = AskedPorts(options.prometheus_port, options.alertmanager_port, options.incidents_port)
+    monitoring = MonitoringOptions(Choice(options.monitoring), ports)
+    return run_until_stopped(Options(options.host, options.port, options.data, monitoring=monitoring))
 
 
 def _complain(line: str, code: int) -> int:
@@ -75,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_up(commands)
+    alertmanager_cli.add_parser(commands)
+    return parser
+
+
+def _add_up(commands: "argparse._SubParsersAction[_Parser]") -> None:
     up = commands.add_parser(
         "up",
         help="run PostgreSQL and the service until Ctrl-C",
@@ -97,7 +120,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where the data are kept (default: .data)",
     )
-    return parser
+    up.add_argument(
+        "--monitoring",
+        nargs="?",
+        choices=("on", "auto", "off"),
+        const="on",
+        default="off",
+        help="start Prometheus, Alertmanager and the incident receiver too; auto: where this machine has them; "
+        "lacking them, the service runs on without (default: off; without a value: on)",
+    )
+    for program, usual in (("prometheus", 9090), ("alertmanager", 9093), ("incidents", 9095)):
+        up.add_argument(
+            f"--{program}-port",
+            type=_port,
+            metavar="PORT",
+            help=f"where it listens, on this machine alone (default: {usual}, or the next that is free)",
+        )
+    up.set_defaults(run=_up)
 
 
 def _port(text: str) -> int:

@@ -4,24 +4,19 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 
 from stack.errors import StackError
 from stack.folders import DEFAULT_DATA
 from stack.postgres import Database
 from stack.private_file import write_private
+from stack.user_settings import ENV_FILE_VARIABLE, UserSettings
 
 APP_VARIABLE = "DATABASE_URL"
 MIGRATION_VARIABLE = "MIGRATION_DATABASE_URL"
 MIGRATE_VARIABLE = "TASKMANAGER_MIGRATE"
 GATE_VARIABLE = "TASKMANAGER_SCHEMA_GATE"
-ENV_FILE_VARIABLE = "TASKMANAGER_ENV_FILE"
 SERVICE_ENV = "service.env"
 
 
@@ -43,64 +38,6 @@ class DatabaseUrls:
         The migrations' is empty, which counts as unset, rather than left out: so it hides any other.
         """
         return {APP_VARIABLE: self.app, MIGRATION_VARIABLE: self.migration or ""}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Variables and where they were found, in words. Empty values count as unset."""
-
-    origin: str
-    variables: Mapping[str, str]
-
-    def get(self, variable: str) -> str | None:
-        return self.variables.get(variable) or None
-
-
-@dataclass(frozen=True)
-class UserSettings:
-    """The environment, and beneath it the env file."""
-
-    sources: Sequence[Source]
-
-    def choice(self, variable: str) -> str:
-        """The value, in lower case as the service reads it; empty when it is not set."""
-        return next(filter(None, (source.get(variable) for source in self.sources)), "").lower()
-
-
-def read_user_settings() -> UserSettings:
-    """From the environment and `.env`. TASKMANAGER_ENV_FILE names another file, empty: none.
-
-    Raises StackError when the file cannot be read or parsed, or is named and not there.
-    """
-    environment = Source("the environment", dict(os.environ))
-    named = os.environ.get(ENV_FILE_VARIABLE)
-    path = Path(".env" if named is None else named).absolute()
-    if named and not path.is_file():
-        raise StackError(f"{ENV_FILE_VARIABLE} names {path}, and there is no such file: correct it, or unset it")
-    if named == "" or not path.is_file():
-        return UserSettings([environment])
-    return UserSettings([environment, Source(f"{path}", _read_env_file(path))])
-
-
-def _read_env_file(path: Path) -> dict[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise StackError(f"{path}, line {line}: not UTF-8 text") from error
-    except OSError as error:
-        raise StackError(f"{path} cannot be read: {error.strerror}") from error
-    if "\0" in text:
-        # No variable can hold one; the text is UTF-16, most likely.
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise StackError(f"{path}, line {line}: not UTF-8 text")
-    for binding in parse_stream(StringIO(text)):
-        if binding.error:
-            # What is reported begins with the empty lines before.
-            before = binding.original.string[: -len(binding.original.string.lstrip())]
-            line = binding.original.line + before.count("\n")
-            raise StackError(f"{path}, line {line}: not of the form NAME=value")
-    return {variable: value or "" for variable, value in dotenv_values(stream=StringIO(text)).items()}
 
 
 def chosen_urls(settings: UserSettings) -> DatabaseUrls | None:

@@ -3,15 +3,25 @@
 import contextlib
 import errno
 import socket
+from collections.abc import Callable
 
 from stack.errors import PortTaken, StackError
 
 LOOPBACK = "127.0.0.1"
+LAST = 65535
+FALLBACK = 8000
 _ANY_HOST = "Use --host 127.0.0.1, or 0.0.0.0 for all (make run HOST=127.0.0.1)"
 
 
-def require_bindable(host: str, port: int) -> None:
-    """Raises PortTaken, or StackError when the host is not an address of this machine."""
+def _make_run(port: int) -> str:
+    return f"make run PORT={port}"
+
+
+def require_bindable(host: str, port: int, command: Callable[[int], str] = _make_run) -> None:
+    """Raises PortTaken, or StackError when the host is not an address of this machine.
+
+    `command` is how another port is asked for.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -25,21 +35,21 @@ def require_bindable(host: str, port: int) -> None:
     except UnicodeError as error:
         raise StackError(f"cannot listen on {host}: it is no address and no name. {_ANY_HOST}") from error
     except OSError as error:
-        raise _refusal(host, port, error) from error
+        raise _refusal(host, port, error, command) from error
 
 
-def _refusal(host: str, port: int, error: OSError) -> StackError:
+def _refusal(host: str, port: int, error: OSError, command: Callable[[int], str]) -> StackError:
     if error.errno == errno.EADDRINUSE:
         return PortTaken(
-            f"port {port} on {host} is taken{_holder(port)}: stop what uses it, or choose another port "
-            f"(make run PORT={port + 1 if port < 65535 else 8000})"
+            f"port {port} on {host} is taken{holder(port)}: stop what uses it, or choose another port "
+            f"({command(port + 1 if port < LAST else FALLBACK)})"
         )
     if error.errno == errno.EACCES:
-        return PortTaken(f"port {port} needs privileges: choose one above 1023 (make run PORT=8000)")
+        return PortTaken(f"port {port} needs privileges: choose one above 1023 ({command(FALLBACK)})")
     return StackError(f"cannot listen on {host}: {error.strerror or error}. {_ANY_HOST}")
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
     """` by pid 42 (python -m http.server)`, or nothing where the system does not tell."""
     try:
         import psutil

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from stack.errors import StackError
 from stack.health import Health, read_health
-from stack.process import GuardedProcess, describe_end
+from stack.process import GuardedProcess, describe_end, wait_until
 
 STOP_GRACE_SECONDS = 15.0
 REQUEST_TIMEOUT_SECONDS = 5.0
@@ -25,9 +25,14 @@ def reachable_host(host: str) -> str:
     return ANY_ADDRESS.get(host, host)
 
 
-def base_url(host: str, port: int) -> str:
+def reachable_address(host: str, port: int) -> str:
+    """HOST:PORT, as it stands in a URL."""
     name = reachable_host(host)
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def base_url(host: str, port: int) -> str:
+    return f"http://{reachable_address(host, port)}"
 
 
 def start_service(command: Sequence[str], variables: Mapping[str, str]) -> GuardedProcess:
@@ -70,11 +75,20 @@ def wait_until_ready(
     return health
 
 
-def get(host: str, port: int, path: str) -> tuple[int | None, str]:
-    """Status and body, (None, "") when nothing answers. Not by urllib, which obeys proxy variables."""
+def answers(service: GuardedProcess, host: str, port: int, timeout: float) -> bool:
+    """Whether it answers anything within `timeout` seconds; False as soon as it has ended."""
+    wait_until(lambda: service.poll() is not None or get(host, port, "/livez")[0] is not None, timeout)
+    return service.poll() is None
+
+
+def get(host: str, port: int, path: str, key: str = "") -> tuple[int | None, str]:
+    """Status and body, (None, "") when nothing answers. Not by urllib, which obeys proxy variables.
+
+    `key` is an API key to show, none when empty.
+    """
     connection = http.client.HTTPConnection(reachable_host(host), port, timeout=REQUEST_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"} if key else {})
         response = connection.getresponse()
         return response.status, response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException):

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -26,10 +27,12 @@ def print_summary(
     *,
     docs_served: bool,
     key_needed: bool,
+    monitoring: Mapping[str, str],
 ) -> None:
     """`database` is a URL without password, the file `addresses` has it in full, and `folder` holds the data.
 
     Both are None for a server of the user's. `docs_served` and `key_needed` are as the service answers.
+    `monitoring` has a name and an address for each of its parts.
     """
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -39,6 +42,7 @@ def print_summary(
         ("docs", f"{url}/docs" if docs_served else None),
         ("health", f"{url}/health"),
         ("metrics", f"{url}/metrics"),
+        *monitoring.items(),
         ("database", database),
         ("addresses", addresses),
         ("data", folder),

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +11,9 @@ from stack.database_urls import (
     GATE_VARIABLE,
     MIGRATE_VARIABLE,
     DatabaseUrls,
-    UserSettings,
     alembic_command,
     chosen_urls,
     mask_password,
-    read_user_settings,
     remove_service_env,
     write_service_env,
 )
@@ -23,16 +21,19 @@ from stack.errors import StackError
 from stack.folders import prepare_folder
 from stack.health import Health
 from stack.lock import FolderLock
+from stack.monitoring.beside_service import BesideService, MonitoringOptions
 from stack.ports import LOOPBACK, require_bindable
 from stack.postgres import Cluster, ensure_database
-from stack.process import describe_end
-from stack.service import base_url, get, service_command, start_service, wait_until_ready
+from stack.process import GuardedProcess, describe_end
+from stack.service import answers, base_url, get, service_command, start_service, wait_until_ready
 from stack.stop_signals import StopSignals
 from stack.summary import print_summary, say
+from stack.user_settings import UserSettings, read_user_settings
 
 LOCK_FILE = "stack.lock"
 WATCH_SECONDS = 0.2
 UNMIGRATED_SECONDS = 3.0
+LISTEN_SECONDS = 10.0
 
 
 class Part(Protocol):
@@ -56,6 +57,7 @@ class Options:
     data: Path
     command: Sequence[str] | None = None
     ready_timeout: float = 120.0
+    monitoring: MonitoringOptions = field(default_factory=MonitoringOptions)
 
 
 def run_until_stopped(options: Options) -> int:
@@ -84,6 +86,7 @@ class _Run:
         self.data = options.data.absolute()
         self._options = options
         self._parts: list[Part] = []
+        self._monitoring = BesideService(options.monitoring, self.data, say)
         self._lock = FolderLock(
             self.data / LOCK_FILE,
             f"another `make run` is already using {self.data}",
@@ -99,6 +102,7 @@ class _Run:
         self._lock.acquire(serves=base_url(options.host, options.port))
         remove_service_env(self.data)
         require_bindable(options.host, options.port)
+        self._monitoring.prepare(options.host, options.port, settings)
         folder = addresses = alembic = None
         if urls is None:
             cluster = self._start_postgres()
@@ -106,7 +110,11 @@ class _Run:
             addresses, alembic = write_service_env(self.data, urls), alembic_command(self.data)
         else:
             say(f"DATABASE_URL is set in {urls.origin}: using {mask_password(urls.app)}, no PostgreSQL is started")
-        self._start_service(urls, settings, alembic)
+        begun = time.monotonic()
+        service = self._start_service(urls, settings)
+        if answers(service, options.host, options.port, LISTEN_SECONDS):
+            self._monitoring.start(options.host, options.port)
+        self._wait_for_service(service, begun, settings, alembic)
         if settings.choice(GATE_VARIABLE) == "off":
             say("the schema gate is off: /health says nothing of the schema")
         print_summary(
@@ -117,6 +125,7 @@ class _Run:
             options.port,
             docs_served=get(options.host, options.port, "/docs")[0] == 200,
             key_needed=get(options.host, options.port, "/tasks?limit=1")[0] == 401,
+            monitoring=self._monitoring.places(),
         )
 
     def _start_postgres(self) -> Cluster:
@@ -130,16 +139,21 @@ class _Run:
         )
         return cluster
 
-    def _start_service(self, urls: DatabaseUrls, settings: UserSettings, alembic: str | None) -> None:
+    def _start_service(self, urls: DatabaseUrls, settings: UserSettings) -> GuardedProcess:
         options = self._options
         migrate = {} if settings.choice(MIGRATE_VARIABLE) else {MIGRATE_VARIABLE: "on_start"}
+        command = options.command or service_command(options.host, options.port)
+        service = start_service(command, urls.environment() | migrate | dict(self._monitoring.service_variables))
+        self._parts.append(service)
+        return service
+
+    def _wait_for_service(
+        self, service: GuardedProcess, begun: float, settings: UserSettings, alembic: str | None
+    ) -> None:
+        options = self._options
         # Nobody migrates: whoever asked for that wants to see what the service says meanwhile.
         nobody_migrates = settings.choice(MIGRATE_VARIABLE) == "never"
         patience = UNMIGRATED_SECONDS if nobody_migrates else options.ready_timeout
-        command = options.command or service_command(options.host, options.port)
-        service = start_service(command, urls.environment() | migrate)
-        self._parts.append(service)
-        begun = time.monotonic()
         health = wait_until_ready(
             service, options.host, options.port, say, timeout=options.ready_timeout, patience=patience
         )
@@ -155,18 +169,24 @@ class _Run:
             for part in self._parts:
                 if (code := part.poll()) is not None:
                     raise StackError(f"{part.name} ended by itself with {describe_end(code)}; the rest is stopped")
+            self._monitoring.look()
             time.sleep(WATCH_SECONDS)
 
     def hasten(self) -> None:
+        self._monitoring.hasten()
         for part in self._parts:
             part.hasten()
 
     def stop(self) -> None:
-        """The newest part first, so that the service still has its database while it finishes requests."""
+        """The newest part first, so that the service still has its database while it finishes requests.
+
+        Monitoring before all of them: it would raise alerts of what is stopped on purpose.
+        """
         with ExitStack() as closing:
             closing.callback(self._leave_folder)
             for part in self._parts:
                 closing.callback(part.stop)
+            closing.callback(self._monitoring.stop)
 
     def _leave_folder(self) -> None:
         if self._lock.is_held:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +42,7 @@ class Plan:
 
     `targets` are the addresses (HOST:PORT) of the service's replicas. `receiver` runs the incident receiver: None for
     TaskManager API's own. `metrics_key_file` holds the key that the service's /metrics asks for. `variables` name
-    receivers of alerts (see receivers.VARIABLES). `original` is the prometheus.yml that the copy is derived from.
+    receivers of alerts (see stack/alert_variables.py). `original` is the prometheus.yml that the copy is derived from.
     """
 
     targets: Sequence[str]
@@ -97,16 +98,16 @@ class Monitoring:
 
         A replica should listen already: one that does not is reported as down.
         """
-        prepare_folder(self.folder)
         return [line for part in self.parts if (line := self._start(part))]
 
     def _start(self, part: Part) -> str:
         try:
+            prepare_folder(self.folder)
             part.start()
             if part.wait_until_ready():
                 return ""
-        except StackError as error:
-            return f"{error}. The rest goes on without it"
+        except (StackError, OSError) as error:
+            return f"{part.name} is not started: {error}. The service goes on without it"
         if part.poll() is not None:
             return "".join(self.ended())
         return f"{part.name} does not answer on {part.address} yet (its log: {part.log})"
@@ -129,8 +130,9 @@ class Monitoring:
 
     def stop(self) -> None:
         """Ends all, Prometheus first: what stops after it raises no alert."""
-        for part in reversed(self.parts):
-            part.stop()
+        with ExitStack() as closing:
+            for part in self.parts:
+                closing.callback(part.stop)
 
     def hasten(self) -> None:
         """Ends all at once."""

@@ -55,9 +55,13 @@ class Part:
         """The program's own process id; raises StackError unless it was started."""
         return self._started().child_pid
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Starts the program and does not wait for it; raises StackError when it cannot be executed."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             raise StackError(f"{self.name} is started already")
         self._prepare()
         self._log_begin = begin_log(self.log)

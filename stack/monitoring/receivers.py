@@ -9,30 +9,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from stack.alert_variables import FILES, VARIABLES
 from stack.errors import StackError
 from stack.folders import PROJECT_ROOT
+from stack.user_settings import UserSettings
 
 BASE = PROJECT_ROOT / "ops/alertmanager/alertmanager.yml"
 TEMPLATES = "templates/*.tmpl"
 ON_CALL = "on-call"
-# variable: what it is for. `stack alertmanager render --help` prints them.
-VARIABLES = {
-    "ALERT_EMAIL_TO": "addresses that get each alert, commas between them; needs ALERT_EMAIL_FROM and SMTP_HOST",
-    "ALERT_EMAIL_FROM": "the sender's address",
-    "SMTP_HOST": "the mail server",
-    "SMTP_PORT": "its port (default: 587)",
-    "SMTP_USER": "whom to sign in as; needs SMTP_PASSWORD_FILE",
-    "SMTP_PASSWORD_FILE": "a file that holds the password alone",
-    "SMTP_TLS": "required (default) or off, for a mail server on the same machine",
-    "ALERT_SLACK_URL": "a Slack incoming webhook, or what understands the same, such as Mattermost",
-    "ALERT_SLACK_URL_FILE": "a file that holds it, since it is a secret",
-    "ALERT_WEBHOOK_URL": "gets each alert as Alertmanager's JSON",
-    "ALERT_INCIDENTS_URL": "the incident receiver (default: http://incidents:9095/alerts)",
-    "ALERT_INCIDENTS_KEY_FILE": "a file that holds the key it asks for",
-    "ALERT_LINKS_URL": "what comes before docs/runbooks/… in notifications, such as the repository's web pages",
-    "ALERT_DASHBOARDS_URL": "what comes before /d/… in notifications: Grafana's address",
-}
-FILES = ("SMTP_PASSWORD_FILE", "ALERT_SLACK_URL_FILE", "ALERT_INCIDENTS_KEY_FILE")
 
 
 @dataclass
@@ -71,8 +55,13 @@ def _is_url(value: str) -> bool:
         return False
 
 
+def alert_variables(settings: UserSettings) -> dict[str, str]:
+    """Those of VARIABLES that are set."""
+    return {name: value for name in VARIABLES if (value := settings.value(name))}
+
+
 def render(variables: Mapping[str, str], *, base: Path = BASE, templates: str | None = None) -> str:
-    """The whole configuration as YAML: `base`, and the receivers that `variables` name (see VARIABLES).
+    """The whole configuration as YAML: `base`, and the receivers that `variables` name (see stack/alert_variables.py).
 
     `templates` is the pattern of the templates' files as Alertmanager will see them; None for those beside `base`.
     It holds addresses that are secrets: keep it to yourself (mode 0600).

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stack.database_urls import DatabaseUrls, alembic_command, chosen_urls, read_user_settings
+from stack.database_urls import DatabaseUrls, alembic_command, chosen_urls
 from stack.errors import StackError
+from stack.user_settings import read_user_settings
 
 MINE, OTHER = "postgresql://mine.example/tasks", "postgresql://other.example/tasks"
 VARIABLES = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TASKMANAGER_ENV_FILE", "TASKMANAGER_MIGRATE")

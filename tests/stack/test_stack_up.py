@@ -27,7 +27,9 @@ from pathlib import Path
 from stack import cli, up
 port, data, timeout, *command = sys.argv[1:]
 own = up.Options
-up.Options = lambda host, port, data: own(host, port, data, command=command, ready_timeout=float(timeout))
+up.Options = lambda host, port, data, **rest: own(
+    host, port, data, command=command, ready_timeout=float(timeout), **rest
+)
 sys.exit(cli.main(["up", "--port", port, "--data", data]))
 """
 STAND_IN = """
