@@ -228,7 +228,15 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 # Variables with our prefix that other programs of the project read.
-_NOT_OURS = {"env_file", "postgres_bin", "image", "incidents_key", "incidents_key_file", "incidents_url"}
+_NOT_OURS = {
+    "env_file",
+    "postgres_bin",
+    "image",
+    "incidents_key",
+    "incidents_key_file",
+    "incidents_url",
+    "metrics_key_file",
+}
 
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
