@@ -22,6 +22,10 @@ from migration_gate.tables import (
 
 Observation = Generator[str, Rows, Observed]
 
+# How often the version table and the ledger are read again while a run moves on between them. What does not agree then
+# does so at the next check.
+_LOOKS_AT_A_RUN = 3
+
 
 def observation(version_table: VersionTable | None = None, memory: Memory | None = None) -> Observation:
     """Yield the statements that read the schema's state, and return an `Observed`, no statement proven.
@@ -37,13 +41,18 @@ def observation(version_table: VersionTable | None = None, memory: Memory | None
     if standby:
         raise standby_fault()
     ledger = dict(zip(_LEDGER, facts[9:], strict=True))
-    revisions: tuple[str, ...] = ()
-    if readable:
-        rows = yield f"SELECT version_num FROM {table.qualified}"
-        revisions = tuple(sorted(row[0] for row in rows))
+    revisions = (yield from _revisions(table)) if readable else ()
     found = LedgerRead()
     if ledger[REVISION_TABLE] and ledger[RUN_TABLE]:
         found = yield from read_ledger(table, schema, ledger, memory)
+        for _ in range(_LOOKS_AT_A_RUN if readable else 0):
+            # A revision that was applied between the two reads, by a run that is over in the second, would look like
+            # one that nobody applies.
+            now = yield from _revisions(table)
+            if now == revisions:
+                break
+            revisions = now
+            found = yield from read_ledger(table, schema, ledger, memory)
     invalid, unvalidated = yield from _left_over(found.schemas or (schema,))
     others_elsewhere = yield from _elsewhere(table, elsewhere if not exists and not unusable else ())
     return Observed(
@@ -67,6 +76,11 @@ def observation(version_table: VersionTable | None = None, memory: Memory | None
         invalid_indexes=() if found.running else invalid,
         unvalidated_constraints=() if found.running else unvalidated,
     )
+
+
+def _revisions(table: VersionTable) -> Generator[str, Rows, tuple[str, ...]]:
+    rows = yield f"SELECT version_num FROM {table.qualified}"
+    return tuple(sorted(row[0] for row in rows))
 
 
 def standby_fault() -> DatabaseUnreachable:

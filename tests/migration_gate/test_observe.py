@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from migration_gate.observe import observation
 from migration_gate.observed import BrokenStatement
 from migration_gate.statement_proof import proof
 from migration_gate.states import State
@@ -237,3 +238,28 @@ def test_a_proof_that_is_left_in_the_middle_ends_without_a_word(steps: int) -> N
         proving.send([(0,)])
 
     proving.close()
+
+
+def test_a_run_that_ends_between_two_reads_is_not_seen_as_forgotten_revisions(
+    project: Project, empty_database: Database
+) -> None:
+    succeed(project.alembic("upgrade", BOOK))
+    reading = observation()
+    with psycopg.connect(empty_database.app_url, autocommit=True) as session:
+        sql = next(reading)
+        migrated = False
+        while True:
+            rows = session.execute(sql).fetchall()
+            if sql.startswith("SELECT version_num") and not migrated:
+                # The revisions are read, the ledger is not yet.
+                migrated = True
+                succeed(project.alembic("upgrade", "head"))
+            try:
+                sql = reading.send(rows)
+            except StopIteration as end:
+                observed = end.value
+                break
+
+    assert migrated
+    assert observed.revisions == (TITLE_INDEX,)
+    assert judge(LINE, observed).state is State.CURRENT
