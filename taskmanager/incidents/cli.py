@@ -19,6 +19,7 @@ examples:
   taskmanager incidents note 3 the disk was full         add what you found
   taskmanager incidents resolve 3 space freed            close what no alert closes
   taskmanager incidents deployment --version 1.4.0 --commit 9f3c01a
+  taskmanager incidents postmortem 3 --lang fr --prometheus http://localhost:9090 --output postmortem.md
   taskmanager incidents list --journal .data/incidents/journal.jsonl
                                                          read the file itself, while no server answers
 
@@ -41,7 +42,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """The verb `incidents` and its own verbs. Each sets `run_alone`: it is run without the service's settings."""
     incidents = verbs.add_parser(
         "incidents",
-        help="the incident history: receive alerts, list, note, resolve",
+        help="the incident history: receive alerts, list, note, resolve, write post-mortems",
         description="Incidents: who was told what and when, kept while PostgreSQL and the service are down.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,6 +51,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_serve(own)
     _add_reading(own)
     _add_writing(own)
+    _add_postmortem(own)
     _add_prune(own)
 
 
@@ -146,6 +148,35 @@ def _duration(text: str) -> timedelta:
     if match is None or not int(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90s, 5m, 2h or 1d")
     return timedelta(seconds=int(match[1]) * _UNITS_S[match[2] or "s"])
+
+
+def _add_postmortem(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = own.add_parser(
+        "postmortem",
+        help="write an incident's post-mortem, its timeline taken from what recorded it",
+        description="A draft in Markdown: times, durations and failed requests are taken from the sources, what only"
+        " people know is left to them. A source that does not answer is named in the document.",
+    )
+    parser.add_argument("id", type=_id, metavar="ID")
+    parser.add_argument("--lang", choices=("en", "fr"), default="en", help="default: %(default)s")
+    parser.add_argument("--prometheus", metavar="URL", help="such as http://localhost:9090")
+    parser.add_argument("--alertmanager", metavar="URL", help="such as http://localhost:9093")
+    parser.add_argument("--service", metavar="URL", help="such as http://localhost:8000")
+    parser.add_argument(
+        "--ledger",
+        action="store_true",
+        help="ask the database for the runs of migrations too, by `migration-gate ledger show`",
+    )
+    parser.add_argument(
+        "--before",
+        type=_duration,
+        default=timedelta(minutes=15),
+        metavar="TIME",
+        help="how long before the incident the timeline begins (default: 15m)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of printing it")
+    _add_source(parser)
+    parser.set_defaults(run_alone=_run, does="postmortem")
 
 
 def _add_prune(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -87,6 +87,24 @@ def _deployment(options: argparse.Namespace) -> int:
     return 0
 
 
+def _postmortem(options: argparse.Namespace) -> int:
+    from taskmanager.incidents.postmortem.facts import Addresses
+    from taskmanager.incidents.postmortem.writing import write
+
+    source = _source(options)
+    addresses = Addresses(options.prometheus, options.alertmanager, options.service, options.ledger)
+    text = write(source.incident(options.id), source.deployments(), addresses, options.lang, options.before)
+    if options.output is None:
+        print(text, end="")
+        return 0
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{options.output} cannot be written: {os.strerror(error.errno or 0)}") from None
+    print(f"The draft is in {options.output}.", file=sys.stderr)
+    return 0
+
+
 def _prune(options: argparse.Namespace) -> int:
     from taskmanager.incidents.pruning import prune as take_off
 
@@ -141,5 +159,6 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "act": _act,
     "deployment": _deployment,
+    "postmortem": _postmortem,
     "prune": _prune,
 }
