@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taskmanager.incidents import web
+from taskmanager.incidents.postmortem.signals import NOT_TOLD
 from taskmanager.incidents.postmortem.timeline import SourceFailed
 
 
@@ -26,4 +27,4 @@ def ask(url: str) -> Now:
         raise SourceFailed(str(error)) from None
     if version.status != 200 or not isinstance(version.content, dict):
         raise SourceFailed(f"it answered {version.status}")
-    return Now(str(version.content.get("version", "?")), str(version.content.get("commit") or "?"), ready.status == 200)
+    return Now(str(version.content.get("version") or NOT_TOLD), str(version.content.get("commit") or NOT_TOLD), ready.status == 200)

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from taskmanager.incidents.postmortem.prometheus import Prometheus, Series, time_of
 from taskmanager.incidents.postmortem.timeline import Event, Origin, Window
 
-# The brief's threshold, which the alert on errors has too.
+NOT_TOLD = "—"
+
+# The threshold of the alert on errors, HighErrorRate.
 TOO_MANY_ERRORS = 0.05
 
 # Refusals while a migration runs are planned, and no failure.
@@ -52,7 +54,7 @@ def _instance(series: Series) -> dict[str, str]:
 
 
 def _label(series: Series, name: str) -> dict[str, str]:
-    return {name: series.labels.get(name) or "?"}
+    return {name: series.labels.get(name) or NOT_TOLD}
 
 
 def _event(at: datetime, key: str, values: dict[str, str], *, mends: bool = False) -> Event:
