@@ -1,13 +1,14 @@
 """`stack up`: PostgreSQL and the service together, until Ctrl-C."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from stack.database_urls import (
+    DISK_VARIABLE,
     GATE_VARIABLE,
     MIGRATE_VARIABLE,
     DatabaseUrls,
@@ -111,7 +112,9 @@ class _Run:
         else:
             say(f"DATABASE_URL is set in {urls.origin}: using {mask_password(urls.app)}, no PostgreSQL is started")
         begun = time.monotonic()
-        service = self._start_service(urls, settings)
+        # The disk that the data are on is known here alone; a server of the user's may be anywhere.
+        disk = {} if folder is None or settings.value(DISK_VARIABLE) else {DISK_VARIABLE: f"{folder}"}
+        service = self._start_service(urls, settings, disk)
         if answers(service, options.host, options.port, LISTEN_SECONDS):
             self._monitoring.start(options.host, options.port)
         self._wait_for_service(service, begun, settings, alembic)
@@ -139,11 +142,12 @@ class _Run:
         )
         return cluster
 
-    def _start_service(self, urls: DatabaseUrls, settings: UserSettings) -> GuardedProcess:
+    def _start_service(self, urls: DatabaseUrls, settings: UserSettings, disk: Mapping[str, str]) -> GuardedProcess:
         options = self._options
         migrate = {} if settings.choice(MIGRATE_VARIABLE) else {MIGRATE_VARIABLE: "on_start"}
         command = options.command or service_command(options.host, options.port)
-        service = start_service(command, urls.environment() | migrate | dict(self._monitoring.service_variables))
+        variables = {**urls.environment(), **migrate, **disk, **self._monitoring.service_variables}
+        service = start_service(command, variables)
         self._parts.append(service)
         return service
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from stack.errors import StackError
 from stack.folders import PROJECT_ROOT
 from stack.monitoring.free_ports import AskedPorts, choose_ports
+from stack.monitoring.incidents_key import incidents_key
 from stack.monitoring.metrics_key import METRICS_KEY_VARIABLE, MetricsKey, metrics_key
 from stack.monitoring.monitoring import Monitoring, Plan
 from stack.monitoring.programs import ProgramsMissing, find_programs
@@ -59,16 +60,20 @@ class BesideService:
             self._say_what_is_missing(missing)
             return
         ports = choose_ports(self._options.ports, port, self._say)
+        folder = self._data / "monitoring"
+        incidents_key_file = None
         try:
-            self._key = metrics_key(settings, self._data / "monitoring")
+            self._key = metrics_key(settings, folder)
+            incidents_key_file = incidents_key(settings, folder)
         except (StackError, OSError) as error:
-            self._say(f"{error}. Prometheus reads no metrics of the service until that is mended")
+            self._say(f"{error}. Until that is mended, monitoring lacks the key")
         plan = Plan(
             [reachable_address(host, port)],
             programs,
             ports,
             receiver=self._options.receiver,
             metrics_key_file=self._key.file,
+            incidents_key_file=incidents_key_file,
             variables=self._usable_variables(settings),
         )
         self._monitoring = Monitoring(self._data, plan)

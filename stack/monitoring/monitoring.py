@@ -41,7 +41,8 @@ class Plan:
     """What is run, and for whom.
 
     `targets` are the addresses (HOST:PORT) of the service's replicas. `receiver` runs the incident receiver: None for
-    TaskManager API's own. `metrics_key_file` holds the key that the service's /metrics asks for. `variables` name
+    TaskManager API's own. `metrics_key_file` holds the key that the service's /metrics asks for, `incidents_key_file`
+    the one that the incident receiver asks for, None: none. `variables` name
     receivers of alerts (see stack/alert_variables.py). `original` is the prometheus.yml that the copy is derived from.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     ports: Ports = Ports()
     receiver: Sequence[str] | None = None
     metrics_key_file: Path | None = None
+    incidents_key_file: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     original: Path = PROJECT_ROOT / "prometheus.yml"
 
@@ -70,7 +72,7 @@ class Monitoring:
             plan.receiver or self._receiver_command(),
             ports.incidents,
             self.folder / "incidents.log",
-            ready_path="/metrics",
+            ready_path="/livez",
             prepare=lambda: prepare_folder(self.journal.parent),
         )
         self.alertmanager = Part(
@@ -183,6 +185,8 @@ class Monitoring:
 
     def _write_alertmanager_configuration(self) -> None:
         own = {"ALERT_INCIDENTS_URL": f"{self.receiver.url}{INCIDENTS_PATH}"}
+        if self.plan.incidents_key_file is not None:
+            own["ALERT_INCIDENTS_KEY_FILE"] = f"{self.plan.incidents_key_file}"
         write_private(self._alertmanager_configuration, render(own | dict(self.plan.variables)))
 
     def _write_prometheus_configuration(self) -> None:
@@ -192,7 +196,8 @@ class Monitoring:
             prometheus=self.prometheus.address,
             alertmanager=self.alertmanager.address,
         )
-        text = derive_configuration(self.plan.original, addresses, self.plan.metrics_key_file)
+        plan = self.plan
+        text = derive_configuration(plan.original, addresses, plan.metrics_key_file, plan.incidents_key_file)
         write_private(self._prometheus_configuration, text)
 
     def __enter__(self) -> Self:

@@ -20,7 +20,7 @@ class Part:
     """Prometheus, Alertmanager or the incident receiver, listening on the loopback address.
 
     `name` is what people call it. `command` runs it, `prepare` writes what it reads before each start, `ready_path`
-    answers 200 once it works. What it says goes to the file `log`.
+    answers without a 5xx once it works. What it says goes to the file `log`.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Part:
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=REQUEST_TIMEOUT_SECONDS)
         try:
             connection.request("GET", self._ready_path)
-            return connection.getresponse().status == http.client.OK
+            # One that asks for a key works as well.
+            return connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR
         except (OSError, http.client.HTTPException):
             return False
         finally:

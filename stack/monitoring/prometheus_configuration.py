@@ -27,14 +27,20 @@ class Addresses:
         return [one[job]] if job in one else None
 
 
-def derive_configuration(original: Path, addresses: Addresses, metrics_key_file: Path | None = None) -> str:
+def derive_configuration(
+    original: Path,
+    addresses: Addresses,
+    metrics_key_file: Path | None = None,
+    incidents_key_file: Path | None = None,
+) -> str:
     """The text of a copy of `original` for this machine.
 
     It differs in the targets, in the paths of the rules, which are taken from the folder of `original`, and in the
-    key that is sent to the service where `metrics_key_file` holds one. In nothing else.
+    keys that are shown to the service and to the incident receiver, where a file holds one. In nothing else.
 
     Raises StackError when `original` cannot be read, or is no configuration.
     """
+    keys = {"taskmanager": metrics_key_file, "incidents": incidents_key_file}
     try:
         configuration = yaml.safe_load(original.read_text(encoding="utf-8"))
         configuration["rule_files"] = [_absolute(original.parent, pattern) for pattern in configuration["rule_files"]]
@@ -42,7 +48,7 @@ def derive_configuration(original: Path, addresses: Addresses, metrics_key_file:
             for group in alertmanager["static_configs"]:
                 group["targets"] = [addresses.alertmanager]
         for job in configuration["scrape_configs"]:
-            _derive_job(job, addresses, metrics_key_file)
+            _derive_job(job, addresses, keys.get(job["job_name"]))
     except OSError as error:
         raise StackError(f"{original} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
@@ -50,7 +56,7 @@ def derive_configuration(original: Path, addresses: Addresses, metrics_key_file:
     return yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True)
 
 
-def _derive_job(job: dict[str, object], addresses: Addresses, metrics_key_file: Path | None) -> None:
+def _derive_job(job: dict[str, object], addresses: Addresses, key_file: Path | None) -> None:
     targets = addresses.of_job(f"{job['job_name']}")
     if targets is None:
         return
@@ -59,8 +65,8 @@ def _derive_job(job: dict[str, object], addresses: Addresses, metrics_key_file: 
         raise TypeError("static_configs is no list")
     for group in groups:
         group["targets"] = targets
-    if job["job_name"] == "taskmanager" and metrics_key_file is not None:
-        job["authorization"] = {"credentials_file": f"{metrics_key_file}"}
+    if key_file is not None:
+        job["authorization"] = {"credentials_file": f"{key_file}"}
 
 
 def _absolute(folder: Path, pattern: str) -> str:
