@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stack.alert_variables import VARIABLES
+from stack.errors import StackError
 
 _DESCRIPTION = """\
 Prints ops/alertmanager/alertmanager.yml with the receivers that the environment, or .env, names. It may hold addresses
@@ -47,15 +48,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from stack.monitoring.receivers import alert_variables, missing_files, render
+    from stack.monitoring.receivers import alert_variables, file_faults, render
     from stack.private_file import write_private
     from stack.user_settings import read_user_settings
 
     variables = alert_variables(read_user_settings())
     text = render(variables, templates=options.templates)
     if options.check:
-        for fault in missing_files(variables):
-            return _complain(fault)
+        if faults := file_faults(variables):
+            raise StackError("\n".join(faults))
         if (status := _check(text)) != 0:
             return status
     if options.output is not None:
@@ -73,11 +74,6 @@ def _check(text: str) -> int:
         try:
             done = subprocess.run(["amtool", "check-config", file], capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            return _complain("--check needs amtool, which comes with Alertmanager, in PATH")
+            raise StackError("--check needs amtool, which comes with Alertmanager, in PATH") from None
     print(f"{done.stdout}{done.stderr}".strip(), file=sys.stderr)
     return min(done.returncode, 1)
-
-
-def _complain(line: str) -> int:
-    print(f"error: {line}", file=sys.stderr)
-    return 1

@@ -73,8 +73,9 @@ def _up(options: argparse.Namespace) -> int:
     return run_until_stopped(Options(options.host, options.port, options.data, monitoring=monitoring))
 
 
-def _complain(line: str, code: int) -> int:
-    print(f"error: {line}", file=sys.stderr)
+def _complain(lines: str, code: int) -> int:
+    for line in lines.splitlines():
+        print(f"error: {line}", file=sys.stderr)
     return code
 
 

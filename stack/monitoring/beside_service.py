@@ -13,7 +13,7 @@ from stack.monitoring.incidents_key import incidents_key
 from stack.monitoring.metrics_key import METRICS_KEY_VARIABLE, MetricsKey, metrics_key
 from stack.monitoring.monitoring import Monitoring, Plan
 from stack.monitoring.programs import ProgramsMissing, find_programs
-from stack.monitoring.receivers import alert_variables, missing_files, render
+from stack.monitoring.receivers import alert_variables, file_faults, render
 from stack.service import get, reachable_address
 from stack.user_settings import UserSettings
 
@@ -92,7 +92,7 @@ class BesideService:
         variables = alert_variables(settings)
         try:
             render(variables)
-            faults = missing_files(variables)
+            faults = file_faults(variables)
         except StackError as error:
             faults = f"{error}".splitlines()
         if not faults:

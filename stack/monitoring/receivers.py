@@ -1,5 +1,6 @@
 """Alertmanager's configuration with the receivers that the environment names."""
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,38 @@ def _is_url(value: str) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class _Links:
+    """Where the runbooks and the dashboards are on the web; empty where nobody has said it."""
+
+    runbooks: str
+    dashboards: str
+
+    def template(self, name: str) -> str:
+        """What Alertmanager executes: the template of that name, which then knows the links' addresses.
+
+        Their definitions stand in the same text and replace those of the templates' files, so they need no file.
+        """
+        write = _html_link if name == "html" else str
+        # As the annotations continue them: a runbook's is a relative path, a dashboard's begins with a slash.
+        bases = {"runbook": self.runbooks and f"{self.runbooks}/", "dashboard": self.dashboards}
+        defined = "".join(
+            f'{{{{ define "taskmanager.relative_{what}" }}}}{write(f"{base}{{{{ . }}}}")}{{{{ end }}}}'
+            for what, base in bases.items()
+            if base
+        )
+        return f'{defined}{{{{ template "taskmanager.{name}" . }}}}'
+
+
+def _html_link(url: str) -> str:
+    escaped = html.escape(url)
+    return f'<a href="{escaped}">{escaped}</a>'
+
+
+def _links(settings: _Settings) -> _Links:
+    return _Links(settings.url("ALERT_LINKS_URL").rstrip("/"), settings.url("ALERT_DASHBOARDS_URL").rstrip("/"))
+
+
 def alert_variables(settings: UserSettings) -> dict[str, str]:
     """Those of VARIABLES that are set."""
     return {name: value for name in VARIABLES if (value := settings.value(name))}
@@ -80,7 +113,8 @@ def render(variables: Mapping[str, str], *, base: Path = BASE, templates: str | 
             if key_file:
                 webhook["http_config"] = {"authorization": {"credentials_file": key_file}}
     on_call = next(receiver for receiver in configuration["receivers"] if receiver["name"] == ON_CALL)
-    on_call |= _emails(settings) | _slack(settings)
+    links = _links(settings)
+    on_call |= _emails(settings, links) | _slack(settings, links)
     if webhook_url := settings.url("ALERT_WEBHOOK_URL"):
         on_call["webhook_configs"].append({"url": webhook_url, "send_resolved": True})
     if settings.faults:
@@ -88,15 +122,23 @@ def render(variables: Mapping[str, str], *, base: Path = BASE, templates: str | 
     return yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def missing_files(variables: Mapping[str, str]) -> list[str]:
-    """A line for each file that the variables name and that cannot be read here, where Alertmanager may not run."""
+def file_faults(variables: Mapping[str, str]) -> list[str]:
+    """A line for each file that the variables name and that cannot be used as this machine sees it."""
     faults = []
     for name in FILES:
-        if path := variables.get(name, "").strip():
-            try:
-                Path(path).read_bytes()
-            except OSError as error:
-                faults.append(f"{name}: {path} cannot be read: {error.strerror}")
+        if not (path := variables.get(name, "").strip()):
+            continue
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            faults.append(f"{name}: {path} cannot be read: {error.strerror}")
+            continue
+        # Of the other files Alertmanager takes such ends away.
+        if name == "SMTP_PASSWORD_FILE" and content != content.rstrip(b"\r\n"):
+            faults.append(
+                f"{name}: {path} ends with a line break, which Alertmanager would send as a part of the password: "
+                "write it without (printf %s)"
+            )
     return faults
 
 
@@ -110,7 +152,7 @@ def _read(base: Path) -> dict[str, Any]:
     return configuration
 
 
-def _emails(settings: _Settings) -> dict[str, object]:
+def _emails(settings: _Settings, links: _Links) -> dict[str, object]:
     recipients, sender = settings.get("ALERT_EMAIL_TO"), settings.get("ALERT_EMAIL_FROM")
     if not recipients:
         if sender:
@@ -126,9 +168,9 @@ def _emails(settings: _Settings) -> dict[str, object]:
         "smarthost": _smarthost(settings),
         "require_tls": _tls_required(settings),
         "send_resolved": True,
-        "headers": {"Subject": _template(settings, "title")},
-        "html": _template(settings, "html"),
-        "text": _template(settings, "text"),
+        "headers": {"Subject": links.template("title")},
+        "html": links.template("html"),
+        "text": links.template("text"),
     }
     user, password_file = settings.get("SMTP_USER"), settings.file("SMTP_PASSWORD_FILE")
     if user or password_file:
@@ -155,7 +197,7 @@ def _tls_required(settings: _Settings) -> bool:
     return choice != "off"
 
 
-def _slack(settings: _Settings) -> dict[str, object]:
+def _slack(settings: _Settings, links: _Links) -> dict[str, object]:
     url, file = settings.url("ALERT_SLACK_URL"), settings.file("ALERT_SLACK_URL_FILE")
     if not url and not file:
         return {}
@@ -167,27 +209,11 @@ def _slack(settings: _Settings) -> dict[str, object]:
             slack
             | {
                 "send_resolved": True,
-                "title": _template(settings, "title"),
+                "title": links.template("title"),
                 # Otherwise Alertmanager's own address, which only this machine can open.
                 "title_link": "",
-                "fallback": _template(settings, "title"),
-                "text": _template(settings, "slack"),
+                "fallback": links.template("title"),
+                "text": links.template("slack"),
             }
         ]
     }
-
-
-def _template(settings: _Settings, name: str) -> str:
-    """What Alertmanager executes: the template of that name, with the links' addresses defined in front of it."""
-    addresses = {"runbooks": settings.url("ALERT_LINKS_URL"), "dashboards": settings.url("ALERT_DASHBOARDS_URL")}
-    defined = "".join(
-        f'{{{{ define "taskmanager.{what}_address" }}}}{_base(what, url)}{{{{ end }}}}'
-        for what, url in addresses.items()
-        if url
-    )
-    return f'{defined}{{{{ template "taskmanager.{name}" . }}}}'
-
-
-def _base(what: str, url: str) -> str:
-    """As the annotations continue it: a runbook's is a relative path, a dashboard's begins with a slash."""
-    return url.rstrip("/") + ("/" if what == "runbooks" else "")
