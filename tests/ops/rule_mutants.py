@@ -1,0 +1,185 @@
+"""Do the tests of the rules notice when a rule is wrong? One mutant after the other is put to them.
+
+    python -m tests.ops.rule_mutants [RULE ...]    all rules, or those whose id begins so
+
+A mutant stands alone with the recording rules under it, and promtool runs those tests that name its alert, or its
+record. So a rule is held by tests of its own, and a run takes milliseconds. A mutant that all tests let pass is put to
+the scenes as well, in which nothing may fire. Ends with 1 where one survives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.ops.equivalent_mutants import EQUIVALENT
+from tests.ops.mutations import Mutant, mutants
+from tests.ops.rule_files import Rule, TestGroup, shipped_rules, shipped_tests, with_records
+
+AT_ONCE = 2
+SCENES = "scenes.yml"
+
+
+class NoTest(Exception):
+    """There is nothing that could notice a fault of this rule."""
+
+
+class InvalidMutant(Exception):
+    """Prometheus would refuse this rule, so nothing is learnt from the tests' refusing it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    mutant: Mutant
+    killed: bool
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing can tell it from the rule; None where something should."""
+        return EQUIVALENT.get(self.mutant.id)
+
+
+def tests_of(rule: Rule, tests: Iterable[TestGroup]) -> list[TestGroup]:
+    """The tests that name the rule, and of their groups no more than those."""
+    kept = []
+    for group in tests:
+        if rule.is_alert:
+            mine: Mapping[str, Any] = {"alert_rule_test": group.alert_tests(rule.name)}
+        else:
+            mine = {"promql_expr_test": [test for test in group.expr_tests if _names(rule.name, test["expr"])]}
+        if any(mine.values()):
+            rest = {k: v for k, v in group.body.items() if k not in {"alert_rule_test", "promql_expr_test"}}
+            kept.append(TestGroup({**rest, **mine}, group.head, group.file))
+    return kept
+
+
+def _names(record: str, expr: str) -> bool:
+    return re.search(rf"(?<![\w:]){re.escape(record)}(?![\w:])", expr) is not None
+
+
+def scenes(tests: Iterable[TestGroup]) -> list[TestGroup]:
+    return [group for group in tests if group.file.name == SCENES]
+
+
+def rules_file(rules: Iterable[Rule], instead: Mapping[str, Mapping[str, Any]]) -> str:
+    """The rules as Prometheus reads them, with bodies put in the place of those with these ids."""
+    groups: dict[str, dict[str, Any]] = {}
+    for rule in rules:
+        group = groups.setdefault(rule.group, {"name": rule.group, "interval": rule.interval, "rules": []})
+        group["rules"].append(dict(instead.get(rule.id, rule.body)))
+    return yaml.safe_dump({"groups": list(groups.values())}, sort_keys=False, width=1000)
+
+
+def pass_all(rules: str, tests: Sequence[TestGroup], folder: Path) -> bool:
+    """Do these tests let these rules pass? Writes into the folder."""
+    (folder / "rules.yml").write_text(rules)
+    present = {group["name"] for group in yaml.safe_load(rules)["groups"]}
+    files: dict[Path, dict[str, Any]] = {}
+    for group in tests:
+        content = files.setdefault(group.file, {**group.head, "rule_files": ["rules.yml"], "tests": []})
+        content["group_eval_order"] = [name for name in content.get("group_eval_order", ()) if name in present]
+        content["tests"].append(group.body)
+    paths = []
+    for source, content in files.items():
+        paths.append(folder / source.name)
+        # promtool knows no aliases of whole lists in older releases; what is written here has none.
+        paths[-1].write_text(yaml.dump(content, Dumper=_WithoutAliases, sort_keys=False, width=1000))
+    return _promtool("test", "rules", *map(str, paths)).returncode == 0
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # One processor each: two run at once, and Go's collector would take both.
+    environment = os.environ | {"GOMAXPROCS": "1", "GOGC": "400"}
+    return subprocess.run(
+        ("promtool", *arguments), env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def judge(rule: Rule, rules: Sequence[Rule], tests: Sequence[TestGroup], changed: Sequence[Mutant]) -> list[Outcome]:
+    """Put the mutants of one rule to its tests.
+
+    Raises
+    ------
+    NoTest: none names the rule, or those that do fail without any mutant.
+    InvalidMutant: Prometheus would not load one of them.
+    """
+    mine = tests_of(rule, tests)
+    same_name = [each for each in rules if each.name == rule.name]
+    needed = with_records(same_name, rules)
+    if not mine:
+        raise NoTest(f"no test names {rule.id}")
+    with tempfile.TemporaryDirectory(prefix="rule-mutants-") as name:
+        folder = Path(name)
+        if not pass_all(rules_file(needed, {}), mine, folder):
+            raise NoTest(f"the tests of {rule.id} fail as they are")
+        _must_load(changed, folder)
+        outcomes = []
+        for mutant in changed:
+            text = rules_file(needed, {rule.id: mutant.body})
+            killed = not pass_all(text, mine, folder) or not pass_all(text, scenes(tests), folder)
+            outcomes.append(Outcome(mutant, killed))
+    return outcomes
+
+
+def _must_load(changed: Sequence[Mutant], folder: Path) -> None:
+    groups = [{"name": f"{at}", "rules": [mutant.body]} for at, mutant in enumerate(changed)]
+    (folder / "mutants.yml").write_text(yaml.safe_dump({"groups": groups}, width=1000))
+    checked = _promtool("check", "rules", str(folder / "mutants.yml"))
+    if checked.returncode != 0:
+        raise InvalidMutant(checked.stderr)
+
+
+def run(rules: Sequence[Rule], tests: Sequence[TestGroup], only: Sequence[Rule]) -> list[Outcome]:
+    """Put every mutant of the rules of `only` to the tests, two rules at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = pool.map(lambda rule: judge(rule, rules, tests, list(mutants(rule))), only)
+        return [outcome for outcomes in found for outcome in outcomes]
+
+
+def report(outcomes: Sequence[Outcome]) -> tuple[str, bool]:
+    """What there is to say, and whether every mutant was killed that can be."""
+    survived = [each for each in outcomes if not each.killed and each.reason is None]
+    equivalent = [each for each in outcomes if not each.killed and each.reason is not None]
+    wrongly = [each for each in outcomes if each.killed and each.reason is not None]
+    kinds = Counter(each.mutant.operator for each in outcomes)
+    judged = len(outcomes) - len(equivalent)
+    killed = judged - len(survived)
+    lines = [f"  {count:5d}  {kind}" for kind, count in sorted(kinds.items())]
+    lines += [f"SURVIVED  {each.mutant.id}" for each in survived]
+    lines += [f"called equivalent, and killed  {each.mutant.id}" for each in wrongly]
+    lines += [f"equivalent  {each.mutant.id}: {each.reason}" for each in equivalent]
+    rate = killed / judged if judged else 0.0
+    lines.append(f"{killed} of {judged} mutants killed ({rate:.1%}), {len(equivalent)} equivalent beside them")
+    return "\n".join(lines), not survived and not wrongly and judged > 0
+
+
+def main(prefixes: Sequence[str]) -> int:
+    rules = shipped_rules()
+    only = [rule for rule in rules if not prefixes or rule.id.startswith(tuple(prefixes))]
+    try:
+        text, good = report(run(rules, shipped_tests(), only))
+    except (NoTest, InvalidMutant) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
