@@ -134,6 +134,7 @@ def run(
         raise CommandError(str(error)) from error
     except DBAPIError as error:
         refused = _refused(error)
+        refused.__cause__ = error  # whoever reports it needs the statement's place and PostgreSQL's code
         raise CommandError(str(refused)) from refused
     except SystemExit:
         # Status 0 would tell a deployment that all was applied.

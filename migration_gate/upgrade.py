@@ -158,7 +158,7 @@ def own_errors() -> Iterator[None]:
         yield
     except CommandError as error:
         if isinstance(error.__cause__, MigrationGateError):
-            raise error.__cause__ from None
+            raise error.__cause__ from error.__cause__.__cause__
         raise
     except Exception as error:
         if (fault := fault_of_connecting(error)) is not None:
