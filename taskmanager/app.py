@@ -89,10 +89,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.loop_lag = lag = EventLoopLag()
     app.state.startup_migration = _startup_migration(settings, watcher)
     app.state.migration_progress = lambda: _progress(app)
-    schema_reports.install(watcher, app.state.migration_progress)
     app.state.service_state = state = ServiceState(
         lambda: watcher.verdict, app.state.migration_progress, settings.schema_gate
     )
+    schema_reports.install(watcher, lambda: state.migrating)
     app.state.keyring = keyring = _keyring(settings)
     app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None, settings.env.value)
     requests = RequestMetrics()

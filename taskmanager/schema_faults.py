@@ -14,6 +14,9 @@ from fastapi import FastAPI, Request, Response
 from migration_gate.gate import RETRY_AFTER_S, Mode
 from migration_gate.postgres.faults import primary_message
 from migration_gate.states import RULES, State
+from taskmanager.dispatch.admission import method_label
+from taskmanager.dispatch.route_table import route_path
+from taskmanager.observability import sentry
 from taskmanager.problems import answer
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,18 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
     if state.settings.schema_gate is not Mode.ENFORCE:
         raise error
     code = State.STATEMENT_BROKEN
-    logger.warning("a statement met another schema: %s", primary_message(error), extra={"code": code.value})
+    status = state.watcher.verdict.status
+    fields = {
+        "code": code.value,
+        "database_revisions": list(status.database_revisions),
+        "code_heads": list(status.code_heads),
+    }
+    logger.warning("a statement met another schema: %s", primary_message(error), extra=fields)
+    entry, _ = state.front_door.routes.find(route_path(request.scope))
+    route = {
+        "http.route": entry.path if entry is not None else None,
+        "http.request.method": method_label(request.method),
+    }
+    sentry.report(error, code=code.value, **route)
     detail = f"{RULES[code].title}: the schema has just changed. The gate is looking again; so try again."
     return answer(request, 503, code.value, detail, {"Retry-After": str(RETRY_AFTER_S)})

@@ -42,20 +42,20 @@ def told(error: BaseException) -> str:
     a value."""
     message = primary_message(error)
     if message is None and isinstance(error, MigrationGateError):
-        message = scrubbed(error.message)
+        # It may show the statement that was refused, with the literals in it.
+        message = without_addresses(_SINGLE_QUOTED.sub(f"'{_TAKEN_OUT}'", scrubbed(error.message)))
     return message or NOT_TOLD
 
 
 def scrubbed(text: str) -> str:
-    """The text without rows, quoted values, e-mail addresses, keys, passwords and query strings.
+    """A text of ours or of PostgreSQL's without rows, e-mail addresses, keys, passwords and query strings.
 
-    Names in double quotes stay: that is how PostgreSQL and the gate write those of tables and columns.
+    What stands in quotes stays: names of tables, files and settings.
     """
     if (quoting := _QUOTING.search(text)) is not None:
         text = text[: quoting.start()].rstrip() + " " + _TAKEN_OUT
     text = _KEY_AND_VALUE.sub(f"({_TAKEN_OUT})=({_TAKEN_OUT})", withheld(text))
     text = _API_KEY.sub(f"tm_{_TAKEN_OUT}", text)
-    text = _SINGLE_QUOTED.sub(f"'{_TAKEN_OUT}'", text)
     text = _QUERY_STRING.sub(f"?{_TAKEN_OUT}", text)
     return _EMAIL_ADDRESS.sub(_TAKEN_OUT, text)
 
@@ -63,8 +63,9 @@ def scrubbed(text: str) -> str:
 def scrubbed_of_others(text: str) -> str:
     """As `scrubbed`, for a text that no code of ours wrote: without all that stands in quotes, without the arguments of
     exceptions, and without who is connected."""
-    text = _DOUBLE_QUOTED.sub(f'"{_TAKEN_OUT}"', scrubbed(text))
-    return without_addresses(_ARGUMENTS_OF_ERROR.sub(rf"\1({_TAKEN_OUT})", text))
+    text = _ARGUMENTS_OF_ERROR.sub(rf"\1({_TAKEN_OUT})", scrubbed(text))
+    text = _SINGLE_QUOTED.sub(f"'{_TAKEN_OUT}'", text)
+    return without_addresses(_DOUBLE_QUOTED.sub(f'"{_TAKEN_OUT}"', text))
 
 
 def without_addresses(text: str) -> str:

@@ -16,7 +16,7 @@ from taskmanager import app, database
 from taskmanager.access.key_lines import SCOPES
 from taskmanager.problems import ProblemError
 from taskmanager.server import http_connection, http_server, refusals
-from taskmanager.settings import Settings
+from taskmanager.settings import Settings, variable_of
 from taskmanager.tasks.cursor import CursorError
 from taskmanager.tasks.listing import ListParameters
 from taskmanager.tasks.schemas import (
@@ -120,12 +120,12 @@ def test_every_setting_is_told_with_its_default_first(document: Path) -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     fields = {name: field for name, field in Settings.model_fields.items() if not name.endswith("database_url")}
 
-    assert told.keys() == {f"TASKMANAGER_{name.upper()}" for name in fields}
+    assert told.keys() == {variable_of(name) for name in fields}
     assert all(f"#{variable}=" in example for variable in told)
     for name, field in fields.items():
         if field.default:
             default = getattr(field.default, "value", field.default)
-            assert names_in(told[f"TASKMANAGER_{name.upper()}"][1])[0] == str(default)
+            assert names_in(told[variable_of(name)][1])[0] == str(default)
 
 
 def _tables(document: Path) -> Iterator[Table]:

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from migration_gate.gate import Mode
-from taskmanager.settings import Auth, Docs, Environment, LogFormat, Migrate, Settings, SettingsError, load_settings
+from taskmanager.settings import (
+    Auth,
+    Docs,
+    Environment,
+    LogFormat,
+    Migrate,
+    Settings,
+    SettingsError,
+    load_settings,
+    variable_of,
+)
 
 FROM_ENVIRONMENT = "postgresql://app:pw@environment/db"
 FROM_FILE = "postgresql://app:pw@file/db"
@@ -56,6 +66,7 @@ def test_unset_they_mean_development_and_change_nothing(folder: Path) -> None:
         "docs": None,
         "commit": None,
         "disk_folder": None,
+        "sentry_dsn": None,
     }
     assert (settings.auth_mode, settings.docs_served, settings.violations()) == (Auth.NONE, True, [])
 
@@ -82,6 +93,7 @@ EACH_SETTING: list[tuple[str, str, str, object]] = [
     ("TASKMANAGER_DOCS", "off", "docs", Docs.OFF),
     ("TASKMANAGER_COMMIT", "0a1b2c3", "commit", "0a1b2c3"),
     ("TASKMANAGER_DISK_FOLDER", "/srv/data", "disk_folder", Path("/srv/data")),
+    ("SENTRY_DSN", "https://Key@Sentry.example/Path/42", "sentry_dsn", "https://Key@Sentry.example/Path/42"),
 ]  # fmt: skip
 
 
@@ -255,9 +267,8 @@ def test_the_example_names_only_settings_that_are_there(folder: Path) -> None:
 
     assert settings.database_url is not None
     assert settings.env is Environment.DEVELOPMENT
-    names = {name if name in {"database_url", "migration_database_url"} else f"taskmanager_{name}"
-             for name in Settings.model_fields}  # fmt: skip
-    assert {line.partition("=")[0].lower() for line in variables.splitlines()} == names
+    names = {variable_of(name) for name in Settings.model_fields}
+    assert {line.partition("=")[0] for line in variables.splitlines()} == names
 
 
 def test_values_are_read_in_any_case() -> None:
@@ -306,3 +317,25 @@ def test_production_asks_for_keys_and_hides_the_documentation_unless_it_is_told_
 
     settings = load_settings({"TASKMANAGER_AUTH": "api_key", "TASKMANAGER_DOCS": "off"})
     assert (settings.auth_mode, settings.docs_served) == (Auth.API_KEY, False)
+
+
+@pytest.mark.parametrize("name", ["TASKMANAGER_SENTRY_DSN", "TASKMANAGER_DATABASE_URL"])
+def test_what_has_a_usual_name_has_no_second_one(folder: Path, name: str) -> None:
+    assert refusal({name: "https://key@host/1"}).startswith(f"{name}: no such setting")
+
+
+def test_a_dsn_is_read_from_the_file_and_told_to_nobody(folder: Path) -> None:
+    write(folder, ".env", SENTRY_DSN=f"https://{PASSWORD}@host/1")
+
+    settings = load_settings({})
+
+    assert settings.sentry_dsn == f"https://{PASSWORD}@host/1"
+    assert PASSWORD not in repr(settings) + str(settings)
+
+
+def test_opentelemetrys_variables_in_the_file_would_be_lost_and_are_refused(folder: Path) -> None:
+    write(folder, ".env", OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318", OTEL_SERVICE_NAME="x")
+
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME" in refusal({})
+    assert "set them there" in refusal({"OTEL_SERVICE_NAME": "x"})
+    load_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SERVICE_NAME": "x"})
