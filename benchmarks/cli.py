@@ -20,9 +20,10 @@ from benchmarks.cold_start import measure_cold_starts
 from benchmarks.contestants import TITLES
 from benchmarks.failures import FAILURES, Missing
 from benchmarks.machine import commit, describe_machine, versions
+from benchmarks.observability import OFF, ON, WITHOUT_ONE, Rounds, measure_observability
 from benchmarks.overload import measure_overload
 from benchmarks.paging import measure_paging
-from benchmarks.results import COLD_START, OVERLOAD, PAGING, SECTIONS, THROUGHPUT, Result
+from benchmarks.results import COLD_START, OBSERVABILITY, OVERLOAD, PAGING, SECTIONS, THROUGHPUT, Result
 from benchmarks.throughput import Plan, Throughput
 from stack.postgres import Cluster
 
@@ -45,6 +46,7 @@ sections:
   paging       page 1 and the page after 900,000 rows, on every sort
   cold-start   process start to the first list of tasks, beside `alembic upgrade head && uvicorn main:app`
   overload     four times the saturating load
+  observability  everything that observes the service on, beside the same service with all of it off
 
 A full run writes benchmarks/results/; one that is narrowed by an option writes benchmarks/results/partial/.
 
@@ -137,7 +139,18 @@ def _sections(
     def overload() -> None:
         result.overload = measure_overload(cluster, options.rounds, options.seconds, scratch, say)
 
-    return {THROUGHPUT: throughput, PAGING: paging, COLD_START: cold_start, OVERLOAD: overload}
+    def observability() -> None:
+        sides = (ON, OFF, *(WITHOUT_ONE if options.parts else ()))
+        plan = Rounds(options.rounds, options.seconds, warm_up, sides)
+        result.observability = measure_observability(cluster, plan, scratch, say)
+
+    return {
+        THROUGHPUT: throughput,
+        PAGING: paging,
+        COLD_START: cold_start,
+        OVERLOAD: overload,
+        OBSERVABILITY: observability,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
         default=list(TITLES),
         metavar="NAME,NAME",
         help=f"who takes part in the throughput (default: {','.join(TITLES)})",
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="observability: also without each part alone, to see what it costs"
     )
     parser.add_argument("--output", type=Path, default=None, help="folder for result.json and throughput.svg")
     return parser

@@ -10,6 +10,7 @@ from rich.table import Table
 from benchmarks.cells import CELLS, Cell
 from benchmarks.cold_start import ColdStart
 from benchmarks.contestants import BRIEF, CONNECTIONS, POOL_SIZE, THIS, TITLES, WORKERS
+from benchmarks.observability import OFF, ON, Observability
 from benchmarks.overload import Overload
 from benchmarks.paging import DEPTH, PAGE, ROWS, Paging
 from benchmarks.results import Result
@@ -41,6 +42,9 @@ def show(result: Result, console: Console) -> None:
         console.print(_cold_start(result.cold_start))
     if result.overload:
         console.print(_overload(result.overload))
+    if result.observability:
+        console.print(_observability(result.observability))
+        console.print(_parts(result.observability))
     console.print(_targets(result.targets()))
     for name, reason in result.absent().items():
         console.print(f"MISSING {name}: {reason}", style="yellow", markup=False)
@@ -117,6 +121,37 @@ def _overload(overload: Overload) -> Table:
             str(sum(tally.lost for tally in tallies)),
             f"{max(tally.generator_cpu_share for tally in tallies):.0%}",
         )
+    return table
+
+
+def _observability(observability: Observability) -> Table:
+    table = _table(
+        "Observability: everything on, beside the same service with everything off",
+        *("on/s", "off/s", "on to off", "lowest", "highest", "CPU µs on", "off"),
+    )
+    for cell in CELLS:
+        kept = observability.kept(cell.name)
+        if kept is None:
+            continue
+        rates = [observability.rates(side, cell.name) for side in (ON, OFF)]
+        cpu = [observability.cpu_us(side, cell.name) for side in (ON, OFF)]
+        table.add_row(
+            cell.title,
+            *(f"{found.median:,.0f}" if found else "" for found in rates),
+            *(_times(factor) for factor in (kept.median, kept.lowest, kept.highest)),
+            *(f"{found.median:,.1f}" if found else "" for found in cpu),
+        )
+    return table
+
+
+def _parts(observability: Observability) -> Table:
+    table = _table(
+        "What each part costs, in µs of CPU a request: all on, less all but this one", *(c.title for c in CELLS)
+    )
+    for side in observability.sides():
+        if side != ON.name:
+            costs = [observability.cost_us(side, cell.name) for cell in CELLS]
+            table.add_row(side, *("" if cost is None else f"{cost:+.1f}" for cost in costs))
     return table
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.cells import CELLS
 from benchmarks.contestants import BRIEF, CONNECTIONS, POOL_SIZE, THIS, WORKERS
+from benchmarks.observability import SIGNALS, Observability
 from benchmarks.overload import Overload
 from benchmarks.paging import DEPTH, SORTS, Paging
 from benchmarks.paging import ROWS as PAGING_ROWS
@@ -44,6 +45,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "paging": result.paging and _paging(result.paging),
         "cold_start_s": result.cold_start and {n: s.as_dict() for n, s in result.cold_start.seconds.items()},
         "overload": result.overload and _overload(result.overload),
+        "observability": result.observability and _observability(result.observability),
         "targets": [_target(target) for target in result.targets()],
         "void": result.void(),
         "missing": result.absent(),
@@ -102,6 +104,29 @@ def _overload(overload: Overload) -> dict[str, Any]:
         "saturating_answers_per_s": round(overload.rate, 1),
         "open_loop_is_dishonest": overload.dishonest(),
         "loads": {load: [_tally(tally) for tally in tallies] for load, tallies in overload.tallies.items()},
+    }
+
+
+def _observability(observability: Observability) -> dict[str, Any]:
+    def side(name: str, cell: str) -> dict[str, Any]:
+        return {
+            "answers_per_s": _series(observability.rates(name, cell)),
+            "cpu_us_per_answer": _series(observability.cpu_us(name, cell)),
+            "cpu_us_more_with_everything_on": _rounded(observability.cost_us(name, cell)),
+        }
+
+    return {
+        "signals": list(SIGNALS),
+        "scrapes": len(observability.scrapes_ms),
+        "scrape_ms": _quantiles(observability.scrapes_ms),
+        "cells": {
+            cell.name: {
+                "request": cell.request,
+                "on_to_off": _series(observability.kept(cell.name)),
+                "sides": {name: side(name, cell.name) for name in observability.sides()},
+            }
+            for cell in CELLS
+        },
     }
 
 

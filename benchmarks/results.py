@@ -7,12 +7,26 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks.cold_start import ColdStart
 from benchmarks.machine import Machine
+from benchmarks.observability import Observability
 from benchmarks.overload import Overload
 from benchmarks.paging import Paging
-from benchmarks.targets import Target, cold_start_targets, overload_targets, paging_targets, throughput_targets
+from benchmarks.targets import (
+    Target,
+    cold_start_targets,
+    observability_targets,
+    overload_targets,
+    paging_targets,
+    throughput_targets,
+)
 from benchmarks.throughput import Outcome
 
-THROUGHPUT, PAGING, COLD_START, OVERLOAD = SECTIONS = ("throughput", "paging", "cold-start", "overload")
+THROUGHPUT, PAGING, COLD_START, OVERLOAD, OBSERVABILITY = SECTIONS = (
+    "throughput",
+    "paging",
+    "cold-start",
+    "overload",
+    "observability",
+)
 
 
 @dataclass
@@ -43,6 +57,7 @@ class Result:
     paging: Paging | None = None
     cold_start: ColdStart | None = None
     overload: Overload | None = None
+    observability: Observability | None = None
     missing: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -53,6 +68,7 @@ class Result:
             PAGING: paging_targets(self.paging or Paging()),
             COLD_START: cold_start_targets(self.cold_start or ColdStart({})),
             OVERLOAD: overload_targets(self.overload or Overload({}, 0, 0.0, 0)),
+            OBSERVABILITY: observability_targets(self.observability or Observability()),
         }
         why_not = self.missing | self.failed
         return [

@@ -36,8 +36,26 @@ def service_environment(folder: Path) -> ServiceEnvironment:
     """
     file = folder / KEYS_FILE
     file.unlink(missing_ok=True)
+    key = new_key(file)
+    variables = {
+        "TASKMANAGER_ENV": "production",
+        "TASKMANAGER_ENV_FILE": "",
+        "TASKMANAGER_AUTH": "api_key",
+        "TASKMANAGER_KEYS_FILE": str(file),
+    }
+    return ServiceEnvironment(variables, as_headers(key))
+
+
+def new_key(file: Path, *scopes: str) -> str:
+    """Add a new key to a file of keys, one that reads and changes tasks unless told otherwise, and return it.
+
+    Raises
+    ------
+    BenchmarkError: no key could be made.
+    """
+    asked = [option for scope in scopes for option in ("--scope", scope)]
     done = subprocess.run(
-        [sys.executable, "-m", "taskmanager", "keys", "new", "--file", file, "--json"],
+        [sys.executable, "-m", "taskmanager", "keys", "new", "--file", file, "--json", *asked],
         cwd=ROOT,
         env=os.environ | {"TASKMANAGER_ENV_FILE": ""},
         capture_output=True,
@@ -47,11 +65,10 @@ def service_environment(folder: Path) -> ServiceEnvironment:
     )
     if done.returncode:
         raise BenchmarkError(f"`taskmanager keys new` failed: {done.stderr.strip()}")
-    key = json.loads(done.stdout)["key"]
-    variables = {
-        "TASKMANAGER_ENV": "production",
-        "TASKMANAGER_ENV_FILE": "",
-        "TASKMANAGER_AUTH": "api_key",
-        "TASKMANAGER_KEYS_FILE": str(file),
-    }
-    return ServiceEnvironment(variables, {"Authorization": f"Bearer {key}"})
+    key: str = json.loads(done.stdout)["key"]
+    return key
+
+
+def as_headers(key: str) -> dict[str, str]:
+    """What a client sends that has this key."""
+    return {"Authorization": f"Bearer {key}"}

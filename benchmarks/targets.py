@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.cells import CELLS, GET_50, GET_ONE, POST
 from benchmarks.cold_start import ColdStart
 from benchmarks.contestants import BRIEF, FASTIFY_PG, LITESTAR, THIS, TITLES
+from benchmarks.observability import Observability
 from benchmarks.overload import CLOSED, OPEN, P99_AT_MOST, UNLOADED, Overload
 from benchmarks.paging import SORTS, Paging
 from benchmarks.series import ratio
@@ -24,6 +25,8 @@ DEEP_PAGE_AT_MOST = 1.2
 COLD_START_AT_MOST = 0.5
 # A refusal is quick where nobody sees it: it is held back a little on purpose (taskmanager/server/refusals.py).
 REFUSED_P99_AT_MOST_MS = 25.0
+# Of its own answers a second with everything that observes it off.
+KEPT_AT_LEAST = 0.85
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,14 @@ def overload_targets(overload: Overload) -> list[Target]:
         for what, measured in (("requests lost, broken or failed", lost), ("503 without Retry-After", bare)):
             targets.append(Target(f"overload, {load} loop: {what}", 0, measured, unit="", why_not="nothing was sent"))
     return targets
+
+
+def observability_targets(observability: Observability) -> list[Target]:
+    """What the service keeps of its throughput with all observability on, in the cell that keeps least."""
+    worst = observability.worst()
+    cell = f", worst cell: {worst[0].title}" if worst else ""
+    name = f"answers/s with observability on, to off{cell}"
+    return [Target(name, KEPT_AT_LEAST, worst and worst[1], at_least=True)]
 
 
 def _rate_ratio(outcomes: Mapping[str, Outcome], other: str, cell: str) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks import programs
 from benchmarks.cells import CELLS, NEW_TASK, POST, Cell
@@ -26,6 +27,7 @@ ROWS = 100_000
 TEMPLATE = "bench_template"
 
 Say = Callable[[str], None]
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -127,23 +129,13 @@ class Throughput:
             contract = Contract(client, tasks, ROWS)
             contract.check()
             for cell in CELLS:
-                run = self._load(server, tasks, cell)
+                run = load(server, tasks, cell, seconds=self._plan.seconds, warm_up=self._plan.warm_up)
                 outcome.cells.setdefault(cell.name, []).append(run)
                 self._say(f"{where}: {cell.title} {run.rate:,.0f}/s, {run.cpu_us:,.0f} µs of CPU each")
             outcome.rss_bytes.append(server.rss_bytes())
             outcome.database_connections.append(tasks.other_connections())
             server.require_running()
             contract.check_again()
-
-    def _load(self, server: Server, tasks: TableTasks, cell: Cell) -> CellRun:
-        counted = tasks.count_like(**NEW_TASK)
-        warm_up = run_wrk(server, cell, rows=ROWS, connections=CONNECTIONS, seconds=self._plan.warm_up)
-        before = server.cpu_s()
-        run = run_wrk(server, cell, rows=ROWS, connections=CONNECTIONS, seconds=self._plan.seconds)
-        cpu_us = (server.cpu_s() - before) / run.answers * 1e6
-        if cell.name == POST:
-            require_stored(lambda: tasks.count_like(**NEW_TASK) - counted, warm_up.sent + run.sent)
-        return CellRun(run.answers / run.seconds, run.answers, cpu_us, run.p50_us, run.p99_us)
 
     def _replay(self, outcome: Outcome, database: Database, where: str) -> None:
         program = programs.pgbench(self._cluster.binaries.folder)
@@ -158,7 +150,24 @@ class Throughput:
                 self._say(f"{where}: {cell.title} {run.rate:,.0f}/s")
 
 
-def rotated(names: Sequence[str], by: int) -> list[str]:
+def load(server: Server, tasks: TableTasks, cell: Cell, *, seconds: int, warm_up: int) -> CellRun:
+    """Load a server that is ready with one kind of requests, after a warm-up that is not counted; both in seconds.
+
+    Raises
+    ------
+    WrongAnswer: a request failed, an answer is no task, or a POST has left no row.
+    """
+    counted = tasks.count_like(**NEW_TASK)
+    warmed = run_wrk(server, cell, rows=ROWS, connections=CONNECTIONS, seconds=warm_up)
+    before = server.cpu_s()
+    run = run_wrk(server, cell, rows=ROWS, connections=CONNECTIONS, seconds=seconds)
+    cpu_us = (server.cpu_s() - before) / run.answers * 1e6
+    if cell.name == POST:
+        require_stored(lambda: tasks.count_like(**NEW_TASK) - counted, warmed.sent + run.sent)
+    return CellRun(run.answers / run.seconds, run.answers, cpu_us, run.p50_us, run.p99_us)
+
+
+def rotated(names: Sequence[Name], by: int) -> list[Name]:
     """Another one begins in each round: nobody is always the one after the disk has rested."""
     by %= len(names)
     return [*names[by:], *names[:by]]
