@@ -35,18 +35,19 @@ BUSY = 0.5
 
 _EXAMPLES = """\
 examples:
-  make bench                                             everything; about a quarter of an hour
+  make bench                                             everything; about twenty minutes
   make bench ARGS="--quick"                              everything, shortly: does it run? no figures to quote
   make bench ARGS="--only throughput --rounds 1"         one section
   make bench ARGS="--contestants taskmanager,brief"      the throughput of two
+  make bench ARGS="--only observability --parts"         what each part of it costs as well
   make bench ARGS="--rounds 5 --seconds 10 --output /tmp/bench"
 
 sections:
-  throughput   answers a second, CPU and memory of this service, five others and PostgreSQL alone
-  paging       page 1 and the page after 900,000 rows, on every sort
-  cold-start   process start to the first list of tasks, beside `alembic upgrade head && uvicorn main:app`
-  overload     four times the saturating load
-  observability  everything that observes the service on, beside the same service with all of it off
+  throughput     answers a second, CPU and memory of this service, five others and PostgreSQL alone
+  paging         page 1 and the page after 900,000 rows, on every sort
+  cold-start     process start to the first list of tasks, beside `alembic upgrade head && uvicorn main:app`
+  overload       four times the saturating load
+  observability  this service with all that observes it on, beside itself with all of it off
 
 A full run writes benchmarks/results/; one that is narrowed by an option writes benchmarks/results/partial/.
 

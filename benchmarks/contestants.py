@@ -44,8 +44,9 @@ class Contestant:
 
 def clean_environment() -> dict[str, str]:
     """This process's variables without those that would configure the service, Python or PostgreSQL's clients."""
-    ours = ("TASKMANAGER_", "DATABASE_URL", "MIGRATION_DATABASE_URL", "SENTRY_DSN", "PG", "PYTHON", "UVICORN_", "NODE_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    ours = ("TASKMANAGER_", "DATABASE_URL", "MIGRATION_DATABASE_URL", "SENTRY_", "OTEL_")
+    theirs = ("PG", "PYTHON", "UVICORN_", "NODE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith((*ours, *theirs))}
 
 
 def _this_service(port: int, database: Database, folder: Path) -> Launch:

@@ -63,6 +63,10 @@ class Observability:
     def sides(self) -> list[str]:
         return list(dict.fromkeys(side for side, _ in self.runs))
 
+    def parts(self) -> list[str]:
+        """The sides that lack one part."""
+        return [side for side in self.sides() if side not in (ON.name, OFF.name)]
+
     def rates(self, side: Side | str, cell: str) -> Series | None:
         return series([run.rate for run in self._runs(side, cell)])
 
@@ -150,6 +154,8 @@ def _measure(
 def _launch(side: Side, port: int, database: Database, folder: Path, sink: SignalSink) -> Launch:
     launch = SERVERS[THIS].launch(port, database, folder)
     environment = dict(launch.environment)
+    if SCRAPES not in side.without:
+        environment["TASKMANAGER_DISK_FOLDER"] = str(folder)
     for name, variables in SIGNALS.items():
         if name not in side.without:
             environment |= variables(sink.port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -44,7 +44,8 @@ def show(result: Result, console: Console) -> None:
         console.print(_overload(result.overload))
     if result.observability:
         console.print(_observability(result.observability))
-        console.print(_parts(result.observability))
+        if parts := result.observability.parts():
+            console.print(_parts(result.observability, parts))
     console.print(_targets(result.targets()))
     for name, reason in result.absent().items():
         console.print(f"MISSING {name}: {reason}", style="yellow", markup=False)
@@ -144,14 +145,13 @@ def _observability(observability: Observability) -> Table:
     return table
 
 
-def _parts(observability: Observability) -> Table:
-    table = _table(
-        "What each part costs, in µs of CPU a request: all on, less all but this one", *(c.title for c in CELLS)
-    )
-    for side in observability.sides():
-        if side != ON.name:
-            costs = [observability.cost_us(side, cell.name) for cell in CELLS]
-            table.add_row(side, *("" if cost is None else f"{cost:+.1f}" for cost in costs))
+def _parts(observability: Observability, parts: Iterable[str]) -> Table:
+    title = "What each part costs: µs of CPU a request that are saved without it"
+    table = _table(title, *(cell.title for cell in CELLS))
+    for side in (*parts, OFF.name):
+        costs = [observability.cost_us(side, cell.name) for cell in CELLS]
+        name = "without all of them" if side == OFF.name else side
+        table.add_row(name, *("" if cost is None else f"{cost:+.1f}" for cost in costs))
     return table
 
 

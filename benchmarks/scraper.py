@@ -46,6 +46,11 @@ class Scraper:
         except (OSError, WrongAnswer) as error:
             self._error = error
 
+    @property
+    def running(self) -> bool:
+        """False once a scrape has failed."""
+        return self._thread.is_alive()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

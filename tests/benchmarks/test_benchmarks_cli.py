@@ -87,7 +87,14 @@ def test_what_is_missing_is_told_and_is_no_failure(
 
 
 def test_no_setting_of_whoever_runs_it_reaches_a_contestant(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TASKMANAGER_LOG_LEVEL", "DATABASE_URL", "PGSSLMODE", "UVICORN_WORKERS", "NODE_OPTIONS"):
+    for name in (
+        "TASKMANAGER_LOG_LEVEL",
+        "DATABASE_URL",
+        "PGSSLMODE",
+        "UVICORN_WORKERS",
+        "NODE_OPTIONS",
+        "OTEL_TRACES_SAMPLER",
+    ):
         monkeypatch.setenv(name, "x")
 
     assert "x" not in clean_environment().values()

@@ -55,12 +55,15 @@ def test_the_file_tells_every_figure_and_every_round() -> None:
     assert told["cold_start_s"][THIS]["median"] == 0.4
     assert told["overload"]["saturating_connections"] == 2
     assert told["overload"]["loads"]["closed"][0]["refused"] == 100
+    assert told["observability"]["cells"]["post"]["on_to_off"]["rounds"] == [0.9, 0.9, 0.9]
+    assert told["observability"]["cells"]["post"]["sides"]["off"]["cpu_us_per_answer"]["median"] == 45
+    assert told["observability"]["scrapes"] == 2
 
 
 def test_the_file_tells_a_verdict_for_every_target() -> None:
     targets = result_file.as_json(measured.result())["targets"]
 
-    assert len(targets) == 10 + 4 + 1 + 8
+    assert len(targets) == 10 + 4 + 1 + 8 + 1
     assert {target["verdict"] for target in targets} == {"met", "not met"}
     assert all(target["measured"] is not None for target in targets)
 
@@ -152,7 +155,7 @@ def test_a_section_that_is_missing_keeps_its_targets_and_tells_why() -> None:
     result.overload, result.failed["overload"] = None, "the server ended by itself"
 
     told = {target.name: (target.verdict, target.why_not) for target in result.targets()}
-    assert len(told) == 10 + 4 + 1 + 8
+    assert len(told) == 10 + 4 + 1 + 8 + 1
     assert told["POST: answers/s to the brief's design"] == ("not measured", "wrk is missing: apt-get install wrk")
     assert told["overload, closed loop: requests lost, broken or failed"][0] == "not measured"
     assert told["overload, open loop: 503 without Retry-After"] == ("not measured", "the server ended by itself")
