@@ -48,7 +48,7 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "
 
 @dataclass(frozen=True)
 class Mutant:
-    """A rule with one fault. `operator` is the kind of fault, `detail` tells which one it is among those of its kind."""
+    """A rule with one fault. `operator` is the kind of fault, `detail` which one of its kind it is."""
 
     rule: Rule
     operator: str

@@ -27,4 +27,8 @@ def ask(url: str) -> Now:
         raise SourceFailed(str(error)) from None
     if version.status != 200 or not isinstance(version.content, dict):
         raise SourceFailed(f"it answered {version.status}")
-    return Now(str(version.content.get("version") or NOT_TOLD), str(version.content.get("commit") or NOT_TOLD), ready.status == 200)
+    return Now(
+        str(version.content.get("version") or NOT_TOLD),
+        str(version.content.get("commit") or NOT_TOLD),
+        ready.status == 200,
+    )
