@@ -51,6 +51,6 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
         "http.route": entry.path if entry is not None else None,
         "http.request.method": method_label(request.method),
     }
-    sentry.report(error, code=code.value, **route)
+    sentry.report(error, code=code.value, level="error", **route)
     detail = f"{RULES[code].title}: the schema has just changed. The gate is looking again; so try again."
     return answer(request, 503, code.value, detail, {"Retry-After": str(RETRY_AFTER_S)})
