@@ -29,7 +29,7 @@ from taskmanager.dispatch.admission import Admission, Policy
 from taskmanager.dispatch.front_door import FrontDoor
 from taskmanager.dispatch.route_table import RouteTable
 from taskmanager.documentation import api_docs, openapi
-from taskmanager.observability import health, logs, metrics, schema_reports, sentry
+from taskmanager.observability import health, logs, metrics, schema_reports, sentry, traces
 from taskmanager.observability.database_metrics import DatabaseCollector, DatabaseMetrics
 from taskmanager.observability.event_loop import EventLoopLag
 from taskmanager.observability.postgres_activity import PostgresActivity
@@ -62,8 +62,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     refusals += settings.violations()
     if refusals or settings.database_url is None:
         raise SettingsError("\n".join(refusals))
+    tracer = traces.start(settings, STATEMENTS)
     logs.configure(
-        as_json=settings.logs_as_json, level=settings.log_level, stream=sys.stdout, environment=settings.env.value
+        as_json=settings.logs_as_json,
+        level=settings.log_level,
+        stream=sys.stdout,
+        environment=settings.env.value,
+        traced=tracer is not None,
     )
     sentry.start(settings)
     app = FastAPI(
@@ -75,16 +80,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=api_docs.OPENAPI_PATH if settings.docs_served else None,
-        # FastAPI's own telemetry would log what clients send.
+        # FastAPI's own telemetry would tell what clients send; the front door makes the spans (docs/adr/0016).
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     probe = AsyncpgProbe(settings.database_url, statements=STATEMENTS)
     watcher = Watcher(_expected(), probe)
     database_metrics = DatabaseMetrics(STATEMENTS)
     app.state.settings = settings
+    app.state.traces = tracer
     app.state.probe = probe
     app.state.watcher = watcher
-    app.state.database = database = Database(settings.database_url, settings.pool_size, database_metrics)
+    app.state.database = database = Database(settings.database_url, settings.pool_size, database_metrics, tracer)
     app.state.activity = activity = PostgresActivity(settings.database_url)
     app.state.loop_lag = lag = EventLoopLag()
     app.state.startup_migration = _startup_migration(settings, watcher)
@@ -125,6 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         admission=admission,
         metrics=requests,
         log=request_log,
+        traces=tracer,
     )
     app.state.front_door = app.middleware_stack = front_door
     return app
@@ -183,7 +190,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.close()
         app.state.request_log.flush()
         # A second, since what ends a container kills it ten seconds after it has asked, most of which are for requests.
-        await asyncio.to_thread(sentry.flush, 1.0)
+        endings = [asyncio.to_thread(sentry.flush, 1.0)]
+        if app.state.traces is not None:
+            endings.append(asyncio.to_thread(app.state.traces.shutdown))
+        await asyncio.gather(*endings)
         logger.info("service stopped")
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from taskmanager.database_errors import PoolTimeout
 from taskmanager.dispatch.direct_route import FromApplication
 from taskmanager.observability import sentry
 from taskmanager.observability.database_metrics import DatabaseMetrics, PoolState
+from taskmanager.observability.traces import Traces
 from taskmanager.problems import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -67,12 +69,16 @@ class Database:
     url: `postgresql://…`, as the role that reads and writes.
     size: connections at most.
     metrics: told of every statement, and of what it met.
+    traces: make a span for each statement of a request; None where nothing is traced.
     """
 
-    def __init__(self, url: str, size: int, metrics: DatabaseMetrics | None = None) -> None:
+    def __init__(
+        self, url: str, size: int, metrics: DatabaseMetrics | None = None, traces: Traces | None = None
+    ) -> None:
         self._url = asyncpg_url(url)
         self._size = size
         self._metrics = metrics or DatabaseMetrics()
+        self._traces = traces
         self._idle: list[asyncpg.Connection] = []
         self._open = 0
         # Who waits for a connection, first come first served, and since when.
@@ -118,10 +124,15 @@ class Database:
         what is wrong with another item is no matter."""
         batcher = self._batchers.get(statement)
         if batcher is None:
-            batcher = self._batchers[statement] = Batcher(statement, self.rows, _PATIENCE_S)
+            batcher = self._batchers[statement] = Batcher(statement, self._rows, _PATIENCE_S)
+        if self._traces is not None:
+            # A statement of many requests belongs to no one's trace: each sees how long its own row took.
+            return await self._traces.statement(statement.sql, batcher.row(item))
         return await batcher.row(item)
 
-    async def rows(self, sql: str, *arguments: object, asked: float | None = None) -> list[asyncpg.Record]:
+    def rows(
+        self, sql: str, *arguments: object, asked: float | None = None
+    ) -> Coroutine[Any, Any, list[asyncpg.Record]]:
         """Run one statement and return its rows.
 
         Parameters
@@ -134,6 +145,10 @@ class Database:
         asyncpg.PostgresError: the statement itself is at fault, a table that is not there, say.
         ValueError: an argument does not fit its parameter.
         """
+        work = self._rows(sql, *arguments, asked=asked)
+        return work if self._traces is None else self._traces.statement(sql, work)
+
+    async def _rows(self, sql: str, *arguments: object, asked: float | None = None) -> list[asyncpg.Record]:
         connection = None
         metrics = self._metrics
         if asked is None:

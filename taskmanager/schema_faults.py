@@ -47,10 +47,8 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
     }
     logger.warning("a statement met another schema: %s", primary_message(error), extra=fields)
     entry, _ = state.front_door.routes.find(route_path(request.scope))
-    route = {
-        "http.route": entry.path if entry is not None else None,
-        "http.request.method": method_label(request.method),
-    }
-    sentry.report(error, code=code.value, level="error", **route)
+    path = entry.path if entry is not None else None
+    tags = {"http.route": path, "http.request.method": method_label(request.method)}
+    sentry.report(error, code=code.value, tags=tags)
     detail = f"{RULES[code].title}: the schema has just changed. The gate is looking again; so try again."
     return answer(request, 503, code.value, detail, {"Retry-After": str(RETRY_AFTER_S)})

@@ -28,6 +28,7 @@ from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.request_log import RequestLog
 from taskmanager.observability.request_metrics import RequestMetrics
 from taskmanager.observability.service_state import ServiceState
+from taskmanager.observability.traces import RequestSpan, Traces
 
 NO_HANDLER = "none"
 
@@ -47,6 +48,7 @@ class FrontDoor:
     state: says whether that it is not is as planned.
     admission: refuses what need not be looked at further, and counts who is in.
     metrics, log: told of every request but those of its policy's `quiet_paths`.
+    traces: make a span of each; None where nothing is traced.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class FrontDoor:
         admission: Admission,
         metrics: RequestMetrics,
         log: RequestLog,
+        traces: Traces | None = None,
     ) -> None:
         self.inner = inner
         self._app = app
@@ -71,6 +74,7 @@ class FrontDoor:
         self._cross_origin = admission.cross_origin
         self.metrics = metrics
         self._log = log
+        self._traces = traces
         self._quiet_paths = admission.policy.quiet_paths
         self._security_headers = admission.policy.security_headers
         self._security_lines = lines_of(admission.policy.security_headers)
@@ -93,6 +97,9 @@ class FrontDoor:
             security_headers += self._cross_origin.headers(headers.get(b"origin"))
             security_lines = lines_of(security_headers)
         exchange = Exchange(scope, send, request_id, security_headers, security_lines)
+        span, raised = None, None
+        if self._traces is not None and path not in self._quiet_paths:
+            span = self._begin_span(self._traces, scope, entry, request_id, headers)
         try:
             try:
                 if len(headers) != len(scope["headers"]):
@@ -101,6 +108,7 @@ class FrontDoor:
                 if answer is None and entry is not None:
                     answer = await self._admit(scope, headers, path, entry, argument, receive, exchange)
             except Exception as error:  # noqa: BLE001  nothing may leave the process unanswered
+                raised = error
                 route = entry.path if entry is not None else None
                 answer = await answer_to(error, scope, exchange, self._app, route)
             if answer is not None:
@@ -116,7 +124,18 @@ class FrontDoor:
                     received=length_of(headers.get(b"content-length")),
                     sent=exchange.length,
                     quiet=path in self._quiet_paths,
+                    trace=span.fields if span is not None else None,
                 )
+            if span is not None and self._traces is not None:
+                self._traces.end(span, exchange.status or 500 if ANSWERED_BELOW not in state else None, raised)
+
+    @staticmethod
+    def _begin_span(
+        traces: Traces, scope: Scope, entry: PathEntry | None, request_id: str, headers: Mapping[bytes, bytes]
+    ) -> RequestSpan:
+        route = entry.path if entry is not None else None
+        scheme = scope.get("scheme", "http")
+        return traces.begin(method_label(scope["method"]), route, scheme, request_id, headers.get(b"traceparent"))
 
     def _record(
         self,
@@ -129,11 +148,12 @@ class FrontDoor:
         received: int = 0,
         sent: int = 0,
         quiet: bool = False,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """Log and count a request, whoever answered it; a quiet one is not counted."""
         method = method_label(method)
         handler = entry.path if entry is not None else None
-        self._log.write(request_id, method, handler, status, duration_s, quiet=quiet)
+        self._log.write(request_id, method, handler, status, duration_s, quiet=quiet, trace=trace)
         if not quiet:
             self.metrics.count(method, status, handler or NO_HANDLER, duration_s, received, sent)
 

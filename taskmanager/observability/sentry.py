@@ -78,13 +78,13 @@ class Reporter:
         if held_back is not None:
             self._send(self._event(key, level, tags, held_back) | {"exception": {"values": exceptions(error)}})
 
-    def report_state(self, message: str, code: str, *, level: str, tags: Mapping[str, str | None]) -> None:
+    def report_state(self, message: str, code: str, *, level: str) -> None:
         """Report what is no exception; `code` says which fault it is."""
         key = ("state", code)
         held_back = self._admit(key)
         if held_back is not None:
             text = without_addresses(scrubbed(message))
-            self._send(self._event(key, level, tags, held_back) | {"logentry": {"formatted": text}})
+            self._send(self._event(key, level, {"code": code}, held_back) | {"logentry": {"formatted": text}})
 
     def flush(self, timeout_s: float) -> None:
         """Wait until what was reported is sent, so long at most."""
@@ -217,20 +217,18 @@ def know_heads(heads: Heads) -> None:
         _reporter.heads = heads
 
 
-def report(error: BaseException, *, code: str | None = None, level: str = "error", **tags: str | None) -> None:
+def report(
+    error: BaseException, *, code: str | None = None, level: str = "error", tags: Mapping[str, str | None] | None = None
+) -> None:
     """Report an exception, where faults are reported. Never raises and never waits."""
-    _report(error, {"code": code, **tags}, level)
-
-
-def _report(error: BaseException, tags: Mapping[str, str | None], level: str = "error") -> None:
     if (reporter := _reporter) is not None:
-        _guarded(lambda: reporter.report(error, level=level, tags=tags))
+        _guarded(lambda: reporter.report(error, level=level, tags={"code": code, **(tags or {})}))
 
 
-def report_state(message: str, *, code: str, level: str = "error", **tags: str | None) -> None:
+def report_state(message: str, *, code: str, level: str = "error") -> None:
     """Report what is no exception, a state, say. Never raises and never waits."""
     if (reporter := _reporter) is not None:
-        _guarded(lambda: reporter.report_state(message, code, level=level, tags={"code": code, **tags}))
+        _guarded(lambda: reporter.report_state(message, code, level=level))
 
 
 def _guarded(telling: Callable[[], None]) -> None:
@@ -253,8 +251,8 @@ class _LoggedErrors(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             known = record.__dict__
-            route: dict[str, str | None] = {name: known.get(name) for name in ("http.request.method", "http.route")}
-            _report(error, {"code": known.get("code"), **route})
+            route = {name: known.get(name) for name in ("http.request.method", "http.route")}
+            report(error, code=known.get("code"), tags=route)
 
 
 def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
