@@ -93,9 +93,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno:
-        return error.strerror or os.strerror(error.errno)
-    return str(error)
+    if isinstance(error, socket.gaierror):  # its numbers are the resolver's
+        return error.strerror or str(error)
+    # Not `strerror`: create_server adds the address to it, which is told already.
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
 def _tell(journal: Journal, address: str, *, keyed: bool) -> None:
