@@ -9,19 +9,18 @@ the scenes as well, in which nothing may fire. Ends with 1 where one survives.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.ops.equivalent_mutants import EQUIVALENT
 from tests.ops.mutations import Mutant, mutants
@@ -78,29 +77,33 @@ def rules_file(rules: Iterable[Rule], instead: Mapping[str, Mapping[str, Any]]) 
     for rule in rules:
         group = groups.setdefault(rule.group, {"name": rule.group, "interval": rule.interval, "rules": []})
         group["rules"].append(dict(instead.get(rule.id, rule.body)))
-    return yaml.safe_dump({"groups": list(groups.values())}, sort_keys=False, width=1000)
+    return json.dumps({"groups": list(groups.values())})
 
 
-def pass_all(rules: str, tests: Sequence[TestGroup], folder: Path) -> bool:
-    """Do these tests let these rules pass? Writes into the folder."""
-    (folder / "rules.yml").write_text(rules)
-    present = {group["name"] for group in yaml.safe_load(rules)["groups"]}
-    files: dict[Path, dict[str, Any]] = {}
-    for group in tests:
-        content = files.setdefault(group.file, {**group.head, "rule_files": ["rules.yml"], "tests": []})
-        content["group_eval_order"] = [name for name in content.get("group_eval_order", ()) if name in present]
-        content["tests"].append(group.body)
+def write_tests(tests: Iterable[TestGroup], present: Collection[str], folder: Path) -> list[Path]:
+    """Write a file of promtool's for each group of tests, on the rules of `rules.yml` beside it.
+
+    Parameters
+    ----------
+    present: the names of the groups of rules in that file.
+    """
     paths = []
-    for source, content in files.items():
-        paths.append(folder / source.name)
-        # promtool knows no aliases of whole lists in older releases; what is written here has none.
-        paths[-1].write_text(yaml.dump(content, Dumper=_WithoutAliases, sort_keys=False, width=1000))
-    return _promtool("test", "rules", *map(str, paths)).returncode == 0
+    for group in tests:
+        order = [name for name in group.head.get("group_eval_order", ()) if name in present]
+        content = {**group.head, "rule_files": ["rules.yml"], "group_eval_order": order, "tests": [group.body]}
+        paths.append(folder / f"{len(paths)}-{group.file.name}")
+        # JSON is YAML, and is written at once where YAML takes its time.
+        paths[-1].write_text(json.dumps(content))
+    return paths
 
 
-class _WithoutAliases(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+def objection(rules: str, tests: Sequence[Path]) -> Path | None:
+    """The first of these tests that fails on these rules, which are written beside them; None where all pass."""
+    for path in tests:
+        (path.parent / "rules.yml").write_text(rules)
+        if _promtool("test", "rules", str(path)).returncode != 0:
+            return path
+    return None
 
 
 def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -126,20 +129,30 @@ def judge(rule: Rule, rules: Sequence[Rule], tests: Sequence[TestGroup], changed
         raise NoTest(f"no test names {rule.id}")
     with tempfile.TemporaryDirectory(prefix="rule-mutants-") as name:
         folder = Path(name)
-        if not pass_all(rules_file(needed, {}), mine, folder):
-            raise NoTest(f"the tests of {rule.id} fail as they are")
+        present = {each.group for each in needed}
+        own = write_tests(mine, present, folder)
+        if failing := objection(rules_file(needed, {}), own):
+            raise NoTest(f"a test of {rule.id} fails as it is: {failing.read_text()}")
         _must_load(changed, folder)
+        beside = write_tests(scenes(tests), present, _subfolder(folder, "scenes"))
         outcomes = []
         for mutant in changed:
             text = rules_file(needed, {rule.id: mutant.body})
-            killed = not pass_all(text, mine, folder) or not pass_all(text, scenes(tests), folder)
-            outcomes.append(Outcome(mutant, killed))
+            if killer := objection(text, own):
+                # What has killed one is the likeliest to kill the next.
+                own.sort(key=lambda path, first=killer: path != first)
+            outcomes.append(Outcome(mutant, killed=killer is not None or objection(text, beside) is not None))
     return outcomes
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
 
 
 def _must_load(changed: Sequence[Mutant], folder: Path) -> None:
     groups = [{"name": f"{at}", "rules": [mutant.body]} for at, mutant in enumerate(changed)]
-    (folder / "mutants.yml").write_text(yaml.safe_dump({"groups": groups}, width=1000))
+    (folder / "mutants.yml").write_text(json.dumps({"groups": groups}))
     checked = _promtool("check", "rules", str(folder / "mutants.yml"))
     if checked.returncode != 0:
         raise InvalidMutant(checked.stderr)
