@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ class PostgresProxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._refusing = False
+        self._delay_s = 0.0
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.database = dataclasses.replace(
@@ -41,6 +43,10 @@ class PostgresProxy:
         """Break off every connection and refuse new ones."""
         self._refusing = True
         self._close_connections()
+
+    def slow_down(self, seconds: float) -> None:
+        """Let everything through that much later, each way."""
+        self._delay_s = seconds
 
     def restore(self) -> None:
         self._refusing = False
@@ -82,6 +88,7 @@ class PostgresProxy:
         try:
             while data := source.recv(65536):
                 self._flowing.wait()
+                time.sleep(self._delay_s)
                 target.sendall(data)
         except OSError:
             pass
