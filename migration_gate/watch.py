@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from migration_gate.errors import DatabaseUnreachable
 from migration_gate.expected import Expected
 from migration_gate.observed import LastRun, Observed, Override, Running
+from migration_gate.states import State
 from migration_gate.status import SchemaStatus, judge, unreachable
 
 logger = logging.getLogger(__name__)
@@ -179,9 +180,12 @@ class Watcher:
     def _tell(self, before: Verdict, now: Verdict) -> None:
         if before.fault != now.fault:
             if now.fault is not None:
-                logger.warning("schema check failed: %s", now.fault, extra={"servable": now.servable})
+                # The state that the verdict keeps meanwhile is no code of this fault.
+                fields = _fields(now.status) | {"code": State.UNREACHABLE.value, "servable": now.servable}
+                del fields["solution"]
+                logger.warning("schema check failed: %s", now.fault, extra=fields)
             elif before.checked_at is not None:
-                logger.info("schema check answers again")
+                logger.info("schema check answers again", extra=_fields(now.status))
         if before.override != now.override:
             _tell_of_override(before.override, now.override, now.status)
         if before.status == now.status:
@@ -203,14 +207,15 @@ def _tell_of_override(before: Override | None, now: Override | None, status: Sch
             now.until.isoformat(timespec="seconds"),
             now.reason,
             status.state,
-            extra={"code": "override", "override_by": now.by, "override_until": now.until.isoformat()},
+            extra=_fields(status)
+            | {"code": "override", "override_by": now.by, "override_until": now.until.isoformat()},
         )
     elif before is not None:
         logger.warning(
             "the override of the schema gate has ended: it was granted by %s. The schema is %s",
             before.by,
             status.state,
-            extra={"code": "override_ended", "servable": status.servable},
+            extra=_fields(status) | {"code": "override_ended"},
         )
 
 

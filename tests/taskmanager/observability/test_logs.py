@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from taskmanager import __version__
 from tests.databases import Database
 from tests.processes import Service
+from tests.taskmanager.postgres_proxy import PostgresProxy
 from tests.taskmanager.raw_http import exchange, request
 from tests.taskmanager.served_logs import json_lines, requests_of
 
@@ -37,9 +38,11 @@ def test_in_production_every_line_is_one_json_object_uvicorns_among_them(product
         line["logger"] for line in lines
     }
     for line in lines:
-        assert line.keys() >= {"event", "level", "logger", "timestamp", "service.name", "service.version"}
-        assert datetime.fromisoformat(line["timestamp"]).utcoffset() is not None
+        assert line.keys() >= {"event", "level", "logger", "timestamp"}
+        assert datetime.fromisoformat(line["timestamp"]).utcoffset() == timedelta(0)
         assert (line["service.name"], line["service.version"]) == ("taskmanager", __version__)
+        assert line["deployment.environment.name"] == "development"
+        assert "trace_id" not in line
 
 
 @pytest.mark.parametrize("entry", ["taskmanager", "uvicorn"])
@@ -105,6 +108,38 @@ def test_nothing_that_a_client_sends_is_logged(production: Service) -> None:
     # The address it listens on is the service's own; a client's would come with its port.
     client_lines = [line for line in json_lines(production) if "127.0.0.1" in json.dumps(line)]
     assert all("Uvicorn running on" in line["event"] for line in client_lines)
+
+
+def test_what_others_log_of_a_client_is_scrubbed(migrated_database: Database, serve: Serve) -> None:
+    # uvicorn by itself takes WebSockets, and logs who wanted one and with which path.
+    command = (sys.executable, "-m", "uvicorn", "main:app", "--port", "{port}", "--host", "127.0.0.1")
+    service = serve(migrated_database, command=command, TASKMANAGER_LOG_FORMAT="json")
+    service.wait_for("/tasks", 200)
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    exchange(service.port, request(b"/" + CANARY.encode() + b"?email=" + EMAIL.encode(), headers=upgrade + key))
+    service.stop()
+
+    assert '… - "…" 403' in [line["event"] for line in json_lines(service)]
+    assert CANARY not in service.log
+
+
+def test_lines_of_the_schema_say_both_revisions(migrated_database: Database, serve: Serve) -> None:
+    with PostgresProxy(migrated_database) as proxy:
+        service = serve(proxy.database, TASKMANAGER_LOG_FORMAT="json")
+        service.wait_for("/tasks", 200)
+        proxy.cut()
+        service.wait_for("/health", 503)
+        proxy.restore()
+        service.wait_for("/health", 200)
+        service.stop()
+
+    lines = [line for line in json_lines(service) if line["logger"] == "migration_gate.watch"]
+    assert len(lines) > 2
+    for line in lines:
+        assert line["code"] in {"current", "unreachable"}
+        assert line["code_heads"]
+    assert all(line["database_revisions"] == line["code_heads"] for line in lines if line["code"] == "current")
 
 
 def test_probes_are_logged_for_those_who_debug_alone(migrated_database: Database, serve: Serve) -> None:

@@ -8,13 +8,17 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, use_span
 
 from taskmanager.observability import logs
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.request_log import WRITE_EVERY_S, RequestLog, logger
+
+TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 
 ARGUMENTS = ("0123456789abcdef", "GET", "/tasks/{id}", 200, 0.0123456)
 
@@ -29,19 +33,30 @@ def stream() -> Iterator[io.StringIO]:
     root.handlers, root.level = handlers, level
 
 
+def current_span() -> AbstractContextManager[Span]:
+    context = SpanContext(TRACE_ID, 0xB7AD6B7169203331, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return use_span(NonRecordingSpan(context))
+
+
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
 @pytest.mark.parametrize("route", ["/tasks/{id}", None])
-async def test_a_line_has_the_fields_of_the_common_pipe(stream: io.StringIO, route: str | None) -> None:
+async def test_a_line_has_the_fields_of_the_common_pipe(stream: io.StringIO, route: str | None, traced: bool) -> None:
+    logs.configure(as_json=True, level="info", stream=stream, environment="production", traced=traced)
     request_id, method, _, status, duration_s = ARGUMENTS
-    direct = RequestLog(stream)
-    direct.write(request_id, method, route, status, duration_s)
-    direct.flush()
-    RequestLog(None).write(request_id, method, route, status, duration_s)
+    with current_span() if traced else nullcontext():
+        trace = logs.trace_fields() if traced else None
+        direct = RequestLog(stream, "production")
+        direct.write(request_id, method, route, status, duration_s, trace=trace)
+        direct.flush()
+        RequestLog(None).write(request_id, method, route, status, duration_s)
 
     ours, common = lines(stream)
+    assert ours["deployment.environment.name"] == "production"
+    assert ours.get("trace_id") == (f"{TRACE_ID:032x}" if traced else None)
     assert ours.keys() == common.keys()
     for field in ours.keys() - {"timestamp"}:
         assert ours[field] == common[field], field
