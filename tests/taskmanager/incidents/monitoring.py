@@ -63,7 +63,12 @@ class Prometheus(Service):
     """Prometheus, which scrapes targets and evaluates rules every half a second."""
 
     def __init__(
-        self, folder: Path, targets: Mapping[str, str], rules: list[dict[str, Any]], alertmanager: Alertmanager | None
+        self,
+        folder: Path,
+        targets: Mapping[str, str],
+        rules: list[dict[str, Any]],
+        alertmanager: Alertmanager | None,
+        *flags: str,
     ) -> None:
         folder.mkdir()
         configuration: dict[str, Any] = {
@@ -88,6 +93,7 @@ class Prometheus(Service):
             "--web.listen-address=127.0.0.1:{port}",
             # An alert that Prometheus no longer sends ends for Alertmanager after four times as long.
             "--rules.alert.resend-delay=1s",
+            *flags,
         )
         super().__init__({}, folder, command=command)
         self.wait_for("/-/ready", 200)
