@@ -20,12 +20,14 @@ class AskedPorts:
     incidents: int | None = None
 
 
-def choose_ports(asked: AskedPorts, service_port: int, say: Callable[[str], None]) -> Ports:
-    """Says which usual port was taken, and what is used instead.
+def choose_ports(
+    asked: AskedPorts, service_port: int, say: Callable[[str], None], preferred: Ports | None = None
+) -> Ports:
+    """Says which of the `preferred` ports (None: the usual ones) was taken, and what is used instead.
 
     Raises PortTaken when one that was asked for is not to be had, or is asked for twice.
     """
-    usual = vars(Ports())
+    usual = vars(preferred or Ports())
     used = {service_port: "--port"}
     for field, port in vars(asked).items():
         if port is not None:
