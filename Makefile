@@ -1,9 +1,11 @@
-# `make` alone prints this list. HOST, PORT, DATA and PYTHON can be given: make run PORT=8001
+# `make` alone prints this list. HOST, PORT, DATA, MONITORING and PYTHON can be given: make run PORT=8001
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
+# auto: where this machine has Prometheus and Alertmanager; on: and say how to have them; off
+MONITORING ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,8 +18,8 @@ help: ## Print this list
 
 install: $(INSTALLED) ## Create .venv with everything that run, test and check need
 
-run: $(INSTALLED) ## Start PostgreSQL, migrate, and serve on http://127.0.0.1:8000
-	@$(BIN)/python -m stack up --host $(HOST) --port $(PORT) --data $(DATA)
+run: $(INSTALLED) ## Start PostgreSQL, migrate, serve on http://127.0.0.1:8000, and watch it by Prometheus
+	@$(BIN)/python -m stack up --host $(HOST) --port $(PORT) --data $(DATA) --monitoring $(MONITORING)
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

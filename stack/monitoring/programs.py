@@ -17,7 +17,7 @@ HOW_TO_INSTALL = """\
   Debian, Ubuntu: apt-get install --no-install-recommends prometheus prometheus-alertmanager
                   (Debian starts at once what it installs; `make run` needs neither of the two services:
                   systemctl disable --now prometheus prometheus-alertmanager)
-  macOS:          brew install prometheus alertmanager
+  macOS:          brew install prometheus alertmanager (where Homebrew has no alertmanager: as elsewhere)
   elsewhere:      the archives of the Prometheus project's download page, unpacked into a folder of your PATH"""
 
 

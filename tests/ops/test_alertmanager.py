@@ -40,11 +40,11 @@ def test_amtool_accepts_the_configuration() -> None:
     assert "1 templates" in done.stdout
 
 
-def test_each_rules_alert_has_its_place_and_severity_here() -> None:
+def test_the_rules_alerts_are_these_with_their_severities() -> None:
     found = rules()
-    assert found
+    assert {rule["alert"] for _, rule in found} == SEVERITY.keys()
     for group, rule in found:
-        assert SEVERITY.get(rule["alert"]) == rule["labels"]["severity"], rule["alert"]
+        assert SEVERITY[rule["alert"]] == rule["labels"]["severity"], rule["alert"]
         assert (rule["alert"] in IMMEDIATE) == (group == "immediate"), rule["alert"]
 
 
