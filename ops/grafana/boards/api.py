@@ -6,7 +6,7 @@ from ops.grafana.boards.board import Board, row
 from ops.grafana.boards.graphs import graph
 from ops.grafana.boards.limits import CRITICAL, WARNING, Limit
 from ops.grafana.boards.panels import About, Query
-from ops.grafana.boards.promql import REPLICAS, WINDOW, failed_rate, quantile
+from ops.grafana.boards.promql import REPLICAS, WINDOW, failures, quantile, requests
 from ops.grafana.boards.tables import Column, table
 from ops.grafana.boards.uids import API, DATABASE, INCIDENT, SLO
 from ops.grafana.boards.words import number
@@ -18,7 +18,7 @@ _NO_REQUESTS = "No data: no request came in this time"
 
 _ERRORS = Limit(0.05, "5 %: HighErrorRate", CRITICAL)
 _SLOW = Limit(2, "2 s: HighResponseTime", WARNING)
-_ERROR_RATIO = f"{failed_rate('1m')} / sum(rate({_REQUESTS}[1m]))"
+_ERROR_RATIO = f"{failures('1m')} / {requests('1m')}"
 
 _NOW = row(
     "Now",
@@ -27,7 +27,7 @@ _NOW = row(
         "Requests",
         About("Requests answered in a second, over the last minute.", "what this hour of the day usually has."),
         "reqps",
-        Query(f"sum(rate({_REQUESTS}[1m]))", "requests"),
+        Query(requests("1m"), "requests"),
         width=6,
     ),
     number(
@@ -96,7 +96,7 @@ _RATE = row(
             (INCIDENT, SLO),
         ),
         "percentunit",
-        Query(f"{failed_rate(WINDOW)} / sum(rate({_REQUESTS}[{WINDOW}]))", "all handlers"),
+        Query(f"{failures(WINDOW)} / {requests(WINDOW)}", "all handlers"),
         Query(
             f'(sum by (handler) (rate(http_requests_total{{{REPLICAS},status=~"5.."}}[{WINDOW}]))'
             f" or sum by (handler) (rate({_REQUESTS}[{WINDOW}])) * 0) / sum by (handler) (rate({_REQUESTS}[{WINDOW}]))",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ops.grafana.boards.alerts import RUNBOOKS
 from ops.grafana.boards.board import Board, row
 from ops.grafana.boards.incident_history import HISTORY
+from ops.grafana.boards.limits import WARNING, Limit
 from ops.grafana.boards.panels import About, Query, text
 from ops.grafana.boards.promql import REPLICAS, WATCHED, numbered
 from ops.grafana.boards.states import (
@@ -81,7 +82,8 @@ _STATES = row(
     timeline(
         "Schema by replica",
         About(
-            "The state that each replica finds the database's schema in, by its stable code.",
+            "The state that each replica finds the database's schema in, by its stable code; while the database cannot"
+            " be reached, the last one that was found.",
             "current; ahead_compatible while a newer release is rolled out or back.",
             (*_SCHEMA_ALERTS, "DatabaseUnreachable"),
             (DATABASE,),
@@ -170,7 +172,7 @@ _RELEASES = row(
         ),
         f"taskmanager_build_info{{{REPLICAS}}} * on (instance) group_left ()"
         f" (time() - process_start_time_seconds{{{REPLICAS}}})",
-        width=12,
+        width=10,
     ),
     timeline(
         "Alerts over time",
@@ -189,11 +191,24 @@ _RELEASES = row(
             + "})",
             "{{alertname}} ({{severity}})",
         ),
-        width=12,
+        width=10,
         empty_unless="an alert fires",
         no_value="No alert was pending or firing in this time",
     ),
+    number(
+        "Schema last checked",
+        About(
+            "How long ago the database last answered the check of the schema, by the replica where it is longest.",
+            "below 10 s.",
+            ("SchemaCheckStale",),
+        ),
+        "dtdurations",
+        Query(f"max(migration_gate_check_age_seconds{{{REPLICAS}}})", "ago"),
+        limits=(Limit(30, "30 s: SchemaCheckStale", WARNING),),
+        decimals=0,
+    ),
 )
+
 
 BOARD = Board(
     uid=INCIDENT[0],

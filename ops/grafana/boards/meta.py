@@ -191,7 +191,6 @@ _STORAGE = row(
         ),
         "bytes",
         Query(f"sum(prometheus_tsdb_storage_blocks_bytes{{{_PROMETHEUS}}})", "blocks"),
-        Query(f"sum(prometheus_tsdb_wal_storage_size_bytes{{{_PROMETHEUS}}})", "write-ahead log"),
         width=8,
         no_value=_NOT_SCRAPED,
     ),

@@ -13,12 +13,22 @@ WATCHED = 'service=~"$service|monitoring",env="$env"'
 WINDOW = "$__rate_interval"
 
 
-def failed_rate(window: str, selector: str = REPLICAS) -> str:
-    """Failed requests a second: answers of 500 and above, without those that a planned migration refused."""
-    return (
-        f'clamp_min(sum(rate(http_requests_total{{{selector},status=~"5.."}}[{window}]) or vector(0))'
-        f' - sum(rate(taskmanager_requests_refused_total{{{selector},reason="migrating"}}[{window}]) or vector(0)), 0)'
-    )
+# The rules sum what each replica has counted, from 0 on: a counter that is born with its first failure would not tell
+# of that one. So these sums are what shares of failure are computed from.
+_REQUESTS = "instance:http_requests:sum"
+_ANSWERED_5XX = "instance:http_responses_5xx:sum"
+_PLANNED = "instance:http_requests_refused_migrating:sum"
+
+
+def requests(window: str, selector: str = REPLICAS, function: str = "rate") -> str:
+    """Requests a second; with `function` increase, requests in the window."""
+    return f"sum({function}({_REQUESTS}{{{selector}}}[{window}]))"
+
+
+def failures(window: str, selector: str = REPLICAS, function: str = "rate") -> str:
+    """Failed ones among them: answers of 500 and above, without those by which a planned migration refused."""
+    answered, planned = (f"sum({function}({metric}{{{selector}}}[{window}]))" for metric in (_ANSWERED_5XX, _PLANNED))
+    return f"clamp_min({answered} - {planned}, 0)"
 
 
 def quantile(share: float, buckets: str, *by: str, selector: str = REPLICAS, window: str = WINDOW) -> str:

@@ -10,7 +10,7 @@ from ops.grafana.boards.board import Board, row
 from ops.grafana.boards.graphs import graph
 from ops.grafana.boards.limits import CRITICAL, WARNING, Limit
 from ops.grafana.boards.panels import About, Query
-from ops.grafana.boards.promql import SERVICE
+from ops.grafana.boards.promql import SERVICE, failures, requests
 from ops.grafana.boards.uids import API, INCIDENT, SLO
 from ops.grafana.boards.words import number
 
@@ -33,14 +33,8 @@ def _level(window: str, spoken: str) -> Query:
     return Query(f"1 - {_ratio(window)}", f"in {spoken}")
 
 
-def _in_30_days(metric: str, selector: str = "") -> str:
-    return f"sum(increase({metric}{{{SERVICE}{selector}}}[30d]))"
-
-
-_REQUESTS_30D = _in_30_days("http_requests_total")
-_ANSWERED_5XX = _in_30_days("http_requests_total", ',status=~"5.."')
-_PLANNED = _in_30_days("taskmanager_requests_refused_total", ',reason="migrating"')
-_FAILED_30D = f"clamp_min(({_ANSWERED_5XX} or vector(0)) - ({_PLANNED} or vector(0)), 0)"
+_REQUESTS_30D = requests("30d", SERVICE, "increase")
+_FAILED_30D = failures("30d", SERVICE, "increase")
 
 _NOW = row(
     "Now",
