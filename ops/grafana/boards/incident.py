@@ -35,7 +35,7 @@ READING = f"""\
 4. **History** below: which alerts fired, from when to when, and how long incidents stayed open.
 
 Runbooks: `docs/runbooks/<code>.md` in the repository, `{RUNBOOKS}/<code>.md` on this server. The diagnosis on the
-machine: `taskmanager doctor`. Incidents with their notes: `taskmanager incidents`, or the receiver's
+machine: `taskmanager status`. Incidents with their notes: `taskmanager incidents`, or the receiver's
 [list](${{receiver}}/incidents) as JSON.
 """
 
