@@ -63,6 +63,10 @@ class TestGroup:
     def name(self) -> str:
         return str(self.body["name"])
 
+    def loads(self, rule: Rule) -> bool:
+        """Is the rule among those that this file of tests is run on?"""
+        return any(rule.file.match(Path(pattern).name) for pattern in self.head["rule_files"])
+
     def alert_tests(self, alertname: str) -> list[Mapping[str, Any]]:
         return [test for test in self.body.get("alert_rule_test", ()) if test["alertname"] == alertname]
 

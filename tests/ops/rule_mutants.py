@@ -123,16 +123,16 @@ def judge(rule: Rule, rules: Sequence[Rule], tests: Sequence[TestGroup], changed
     InvalidMutant: Prometheus would not load one of them.
     """
     mine = tests_of(rule, tests)
-    same_name = [each for each in rules if each.name == rule.name]
-    needed = with_records(same_name, rules)
     if not mine:
         raise NoTest(f"no test names {rule.id}")
+    loaded = [each for each in rules if any(group.loads(each) for group in mine)]
+    needed = with_records([each for each in loaded if each.name == rule.name], loaded)
     with tempfile.TemporaryDirectory(prefix="rule-mutants-") as name:
         folder = Path(name)
         present = {each.group for each in needed}
         own = write_tests(mine, present, folder)
         if failing := objection(rules_file(needed, {}), own):
-            raise NoTest(f"a test of {rule.id} fails as it is: {failing.read_text()}")
+            raise NoTest(f"a test of {rule.id} fails as it is: {_promtool('test', 'rules', str(failing)).stderr[:2000]}")
         _must_load(changed, folder)
         beside = write_tests(scenes(tests), present, _subfolder(folder, "scenes"))
         outcomes = []
