@@ -107,6 +107,8 @@ class Reporter:
             "fingerprint": list(key),
             "tags": {name: value for name, value in every.items() if value},
         }
+        if route := tags.get("http.route"):
+            event["transaction"] = f"{tags.get('http.request.method')} {route}"
         if held_back:
             event["extra"] = {"held_back_since_the_last_event": held_back}
         if trace := trace_fields():

@@ -51,6 +51,7 @@ def test_a_bug_in_a_route_is_told_with_its_place_and_no_value(faulty: Service, s
     assert tags["http.request.method"] == "PUT"
     assert tags["http.route"] == path.replace("1", "{id}")
     assert tags["code"] == "internal_error"
+    assert event["transaction"] == f"PUT {tags['http.route']}"
     assert tags["alembic.head"] == tags["alembic.current"] != ""
     (exception,) = event["exception"]["values"]
     assert exception["type"] == "KeyError"
