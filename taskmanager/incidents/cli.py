@@ -89,16 +89,21 @@ def _add_reading(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     list_ = own.add_parser("list", help="the incidents, newest first")
     list_.add_argument("--state", choices=("open", "resolved", "all"), default="open", help="default: %(default)s")
     _add_source(list_)
+    _add_json(list_)
     list_.set_defaults(run_alone=_run, does="list")
     show = own.add_parser("show", help="one incident, with all that happened")
     show.add_argument("id", type=_id, metavar="ID")
     _add_source(show)
+    _add_json(show)
     show.set_defaults(run_alone=_run, does="show")
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
     parser.add_argument("--journal", type=Path, metavar="PATH", help="read this file instead of asking the receiver")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
@@ -131,7 +136,7 @@ def _add_by(parser: argparse.ArgumentParser) -> None:
         "--by", help="who: a name, or a role such as on-call (default: your login); the journal keeps it"
     )
     _add_url(parser)
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    _add_json(parser)
 
 
 def _id(text: str) -> int:

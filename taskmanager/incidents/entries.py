@@ -109,37 +109,30 @@ class Entry:
 
 
 def line_of(entry: Entry) -> bytes:
-    """The line, its newline included, with a CRC-32 of what stands before it."""
-    content = entry.as_json()
-    content["crc"] = _checksum(content)
-    return _canonical(content) + b"\n"
+    """The line, its newline included; its last member is a CRC-32 of the object without it."""
+    return sealed(json.dumps(entry.as_json(), separators=(",", ":")).encode()) + b"\n"
+
+
+def sealed(content: bytes) -> bytes:
+    """An object's JSON with its checksum as the last member."""
+    return content[:-1] + _SEAL % zlib.crc32(content)
+
+
+_SEAL = b',"crc":"%08x"}'
+_SEAL_BYTES = len(_SEAL % 0)
 
 
 def read_line(line: bytes) -> Entry:
     """The entry of a line. Raises DamagedLine."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        raise DamagedLine("it is no JSON") from None
-    if not isinstance(content, dict):
-        raise DamagedLine("it is no JSON object")
-    checksum = content.pop("crc", None)
-    if checksum != _checksum(content):
+    content = line[:-_SEAL_BYTES] + b"}"
+    if sealed(content) != line:
         raise DamagedLine("its checksum does not fit: a bit has flipped, or it was changed by hand")
     try:
-        return _entry(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, DamagedLine):
-            raise
+        return _entry(json.loads(content))
+    except DamagedLine:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise DamagedLine("it has not the fields of an entry") from None
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    return f"{zlib.crc32(_canonical(content)):08x}"
 
 
 def _entry(content: dict[str, Any]) -> Entry:

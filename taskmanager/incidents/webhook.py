@@ -26,6 +26,8 @@ KEPT_LABELS = (
     "state",
     "reason",
     "result",
+    "metric",
+    "integration",
     "job",
     "instance",
     "handler",

@@ -321,7 +321,7 @@ def test_damage_is_told_at_the_start_and_to_whoever_asks(receive: Receivers) -> 
     receiver.journal.write_bytes(b"\n".join(lines) + b'{"torn')
 
     again = receive()
-    assert "line 2 is left out: it is no JSON" in again.log
+    assert "line 2 is left out: its checksum does not fit" in again.log
     assert "ended in the middle of a line; what there was of it is in" in again.log
     assert again.get("/readyz").json() == {"status": "ready", "damaged_lines": [2]}
     assert [incident["id"] for incident in again.incidents()] == [3, 1]
