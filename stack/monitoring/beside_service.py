@@ -17,7 +17,7 @@ from stack.monitoring.receivers import alert_variables, file_faults, render
 from stack.service import get, reachable_address
 from stack.user_settings import UserSettings
 
-BOARDS = PROJECT_ROOT / "ops/prometheus/consoles"
+BOARD = PROJECT_ROOT / "ops/prometheus/consoles/taskmanager.html"
 
 
 class Choice(StrEnum):
@@ -148,8 +148,8 @@ class BesideService:
         places: dict[str, str] = {}
         if prometheus.is_running:
             places |= {"Prometheus": prometheus.url, "alerts": f"{prometheus.url}/alerts"}
-            if boards := sorted(BOARDS.glob("*.html")):
-                places["board"] = f"{prometheus.url}/consoles/{boards[0].name}"
+            if BOARD.is_file():
+                places["board"] = f"{prometheus.url}/consoles/{BOARD.name}"
         if alertmanager.is_running:
             places["Alertmanager"] = alertmanager.url
         if self._monitoring.receiver.is_running:

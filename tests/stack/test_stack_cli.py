@@ -37,7 +37,16 @@ def test_bare_command_prints_the_help(launcher_environment: dict[str, str]) -> N
     assert done.stderr == run(launcher_environment, "--help").stdout
 
 
-@pytest.mark.parametrize("arguments", [["up", "--port", "0"], ["up", "--port", "x"], ["down"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["up", "--port", "0"],
+        ["up", "--port", "x"],
+        ["up", "--monitoring", "perhaps"],
+        ["up", "--incidents-port", "0"],
+        ["down"],
+    ],
+)
 def test_wrong_usage_is_one_line(arguments: list[str], launcher_environment: dict[str, str]) -> None:
     done = run(launcher_environment, *arguments)
     assert done.returncode == 2

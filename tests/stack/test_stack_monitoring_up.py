@@ -18,6 +18,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from stack.monitoring.beside_service import BOARD
 from stack.ports import free_port
 from stack.process import wait_until
 from tests.monitoring_programs import monitoring_programs
@@ -103,6 +104,9 @@ def test_an_alert_of_the_service_reaches_the_incident_receiver_and_its_end_does_
         ("incidents", "incidents", ""),
     ):
         assert f"\n{name:13} http://127.0.0.1:{run.ports[program]}{path} " in run.output
+    board = f"http://127.0.0.1:{run.ports['prometheus']}/consoles/{BOARD.name}"
+    assert (board in run.output) == BOARD.is_file()
+    assert httpx.get(board).status_code == (200 if BOARD.is_file() else 404)
     run.wait_for_targets()
     free = run.get("prometheus", "/api/v1/query?query=taskmanager_disk_free_bytes")["data"]["result"]
     assert float(free[0]["value"][1]) > 0
