@@ -132,7 +132,7 @@ class FrontDoor:
     @staticmethod
     def _begin_span(
         traces: Traces, scope: Scope, entry: PathEntry | None, request_id: str, headers: Mapping[bytes, bytes]
-    ) -> RequestSpan:
+    ) -> RequestSpan | None:
         route = entry.path if entry is not None else None
         scheme = scope.get("scheme", "http")
         return traces.begin(method_label(scope["method"]), route, scheme, request_id, headers.get(b"traceparent"))

@@ -108,6 +108,20 @@ def _installed() -> bool:
         return False
 
 
+def _promising(generator: type[Any]) -> Any:
+    """A generator of OpenTelemetry's that keeps a promise: the sampler was asked about a trace's number, and the next
+    trace gets that one."""
+
+    class Promising(generator):  # type: ignore[misc]  # a class of a library that is imported only where it is used
+        promised = 0
+
+        def generate_trace_id(self) -> int:
+            promised, self.promised = self.promised, 0
+            return promised or super().generate_trace_id()
+
+    return Promising()
+
+
 class RequestSpan:
     """The span of a request that is being served; current in its task until it ends."""
 
@@ -132,7 +146,7 @@ class Traces:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk import trace as sdk
         from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import export
+        from opentelemetry.sdk.trace import export, id_generator
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         resource = Resource.create(
@@ -142,12 +156,15 @@ class Traces:
                 "deployment.environment.name": settings.env.value,
             }
         )
-        self._provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._ids = _promising(id_generator.RandomIdGenerator)
+        self._provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=self._ids)
+        self._nothing_above = context.Context()
         # A thread of its own sends them, from a queue of 2,048; those beyond are lost.
         self._provider.add_span_processor(export.BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("taskmanager", __version__, schema_url=_SCHEMA_URL)
         self._extract = TraceContextTextMapPropagator().extract
         self._attach, self._detach = context.attach, context.detach
+        self._current = trace.get_current_span
         self._with_span = trace.set_span_in_context
         self._server, self._client = trace.SpanKind.SERVER, trace.SpanKind.CLIENT
         self._error = trace.Status(trace.StatusCode.ERROR)
@@ -155,8 +172,12 @@ class Traces:
 
     def begin(
         self, method: str, route: str | None, scheme: str, request_id: str, traceparent: bytes | None
-    ) -> RequestSpan:
-        """Begin a request's span and make it the current one.
+    ) -> RequestSpan | None:
+        """Begin a request's span and make it the current one; None where it begins a trace that is not sampled.
+
+        The sampler is asked before anything is made: a span that is not recorded, its context and its numbers in the
+        log would take a third of a request's time, and lead nobody anywhere. A trace of the caller's goes on, sampled
+        or not, so that the log names it.
 
         Parameters
         ----------
@@ -165,15 +186,27 @@ class Traces:
         traceparent: the caller's header of W3C's Trace Context. What else that defines, tracestate and baggage, is
             left out: callers put there what they like.
         """
-        parent = self._extract({"traceparent": traceparent.decode("latin-1")} if traceparent is not None else {})
         shown = "HTTP" if method == "_OTHER" else method
+        name = shown if route is None else f"{shown} {route}"
+        parent = self._nothing_above
+        if traceparent is not None:
+            parent = self._extract({"traceparent": traceparent.decode("latin-1")})
+        elif not self._samples_a_new_one(name):
+            return None
         attributes = {"http.request.method": method, "url.scheme": scheme, "taskmanager.request_id": request_id}
         if route is not None:
             attributes["http.route"] = route
-        name = shown if route is None else f"{shown} {route}"
         span = self._tracer.start_span(name, context=parent, kind=self._server, attributes=attributes)
         token = self._attach(self._with_span(span))
         return RequestSpan(span, token, trace_fields())
+
+    def _samples_a_new_one(self, name: str) -> bool:
+        number = self._ids.generate_trace_id()
+        result = self._provider.sampler.should_sample(self._nothing_above, number, name, self._server)
+        sampled: bool = result.decision.is_sampled()
+        if sampled:
+            self._ids.promised = number
+        return sampled
 
     def end(self, request: RequestSpan, status: int | None, error: BaseException | None) -> None:
         """End a request's span.
@@ -192,8 +225,12 @@ class Traces:
         span.end()
         self._detach(request.token)
 
-    async def statement(self, sql: str, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for a statement within a span of its own, which has its name and nothing that it was given."""
+    def statement(self, sql: str, work: Coroutine[Any, Any, Answer]) -> Coroutine[Any, Any, Answer]:
+        """A statement within a span of its own, which has its name and nothing that it was given; the bare statement
+        where its request is not recorded."""
+        return self._statement(sql, work) if self._current().is_recording() else work
+
+    async def _statement(self, sql: str, work: Coroutine[Any, Any, Answer]) -> Answer:
         name = self._operations.get(sql, "other")
         attributes = {"db.system.name": "postgresql", "db.query.summary": name}
         span = self._tracer.start_span(name, kind=self._client, attributes=attributes)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -163,6 +164,26 @@ def test_the_sampler_is_that_of_the_environment(serve: Serve, migrated_database:
     service.stop()
 
     assert {span.trace_id.hex() for span in spans(collector)} == {TRACE}
+
+
+@pytest.mark.parametrize("sampler", ["traceidratio", "parentbased_traceidratio"])
+def test_a_part_of_all_requests_is_sampled_with_their_statements(
+    sampler: str, serve: Serve, migrated_database: Database, collector: Capture
+) -> None:
+    service = served(serve, migrated_database, collector, OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG="0.5")
+    with httpx.Client(base_url=service.url) as client:
+        for _ in range(200):
+            client.get("/tasks")
+    service.stop()
+
+    lines = [line for line in json_lines(service) if line["event"] == "request"]
+    requests = {span.trace_id: span.span_id for span in spans(collector) if span.name == "GET /tasks"}
+    statements = {span.trace_id: span.parent_span_id for span in spans(collector) if span.name != "GET /tasks"}
+    # Of 200 tosses of a coin; beyond these bounds once in ten million runs.
+    assert 62 <= len(requests) <= 138
+    assert statements == requests
+    assert {line["trace_id"] for line in lines if "trace_id" in line} == {trace.hex() for trace in requests}
+    assert len(lines) == 200
 
 
 def test_each_of_the_requests_that_share_a_statement_has_its_own_span(traced: Service, collector: Capture) -> None:
