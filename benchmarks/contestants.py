@@ -50,9 +50,14 @@ def clean_environment() -> dict[str, str]:
 
 
 def _this_service(port: int, database: Database, folder: Path) -> Launch:
+    return this_service(ensure_service_python(), port, database, folder)
+
+
+def this_service(python: Path | str, port: int, database: Database, folder: Path) -> Launch:
+    """This service in production, on a Python that has what it needs."""
     service = service_environment(folder)
     return Launch(
-        [ensure_service_python(), "-m", "taskmanager", "serve", "--port", str(port)],
+        [python, "-m", "taskmanager", "serve", "--port", str(port)],
         clean_environment() | _addresses(database) | {"TASKMANAGER_POOL_SIZE": str(POOL_SIZE)} | service.variables,
         ROOT,
         service.headers,

@@ -7,6 +7,7 @@ gives a ratio of its own: what the machine does meanwhile meets both.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from pathlib import Path
 
 from benchmarks import programs
 from benchmarks.cells import CELLS, Cell
-from benchmarks.contestants import SERVERS, THIS, Launch
+from benchmarks.contestants import Launch, this_service
 from benchmarks.contract import Contract
+from benchmarks.failures import WrongAnswer
 from benchmarks.loopback import Connection
 from benchmarks.observed import Evidence, require
 from benchmarks.scraper import Scraper, scrape
@@ -32,9 +34,17 @@ from stack.postgres import Cluster
 
 TEMPLATE = "bench_observability"
 
-# What production switches on by a variable, each sent to the sink that listens on this port.
+TRACED_SHARE = 0.01
+TRACES_PATH = "/v1/traces"
+
+# What production switches on by variables, each sent to the sink that listens on this port.
 SIGNALS: Mapping[str, Callable[[int], dict[str, str]]] = {
     "sentry": lambda port: {"SENTRY_DSN": f"http://key@127.0.0.1:{port}/1"},
+    "traces": lambda port: {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": str(TRACED_SHARE),
+    },
 }
 SCRAPES = "scrapes"
 EVERYTHING = (*PARTS, *SIGNALS, SCRAPES)
@@ -136,6 +146,7 @@ def _measure(
     launch = _launch(side, port, database, folder, sink)
     headers = as_headers(new_key(folder / KEYS_FILE, "metrics:read"))
     log = folder / "observability.log"
+    sent = sink.received[TRACES_PATH]
     with Server(launch, port, log) as server, server.client() as client, database.admin() as admin:
         server.wait_until_ready()
         tasks = TableTasks(admin)
@@ -148,11 +159,19 @@ def _measure(
         server.require_running()
         with Connection(port, headers) as connection:
             require(side.without, Evidence(scrape(connection), log, run.answers))
+    require_traces(side, sink.received[TRACES_PATH] - sent)
     return run
 
 
+def require_traces(side: Side, received: int) -> None:
+    """Raises WrongAnswer where spans were sent that were not to be, or none although some were."""
+    if (received > 0) is ("traces" in side.without):
+        raise WrongAnswer(f"{side.name}: spans were sent {received} times")
+
+
 def _launch(side: Side, port: int, database: Database, folder: Path, sink: SignalSink) -> Launch:
-    launch = SERVERS[THIS].launch(port, database, folder)
+    # Not on the Python of the other sections, which has what the image has: traces are an extra beside that.
+    launch = this_service(sys.executable, port, database, folder)
     environment = dict(launch.environment)
     if SCRAPES not in side.without:
         environment["TASKMANAGER_DISK_FOLDER"] = str(folder)

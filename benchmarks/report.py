@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.cells import CELLS, Cell
 from benchmarks.cold_start import ColdStart
 from benchmarks.contestants import BRIEF, CONNECTIONS, POOL_SIZE, THIS, TITLES, WORKERS
-from benchmarks.observability import OFF, ON, Observability
+from benchmarks.observability import OFF, ON, TRACED_SHARE, Observability
 from benchmarks.overload import Overload
 from benchmarks.paging import DEPTH, PAGE, ROWS, Paging
 from benchmarks.results import Result
@@ -127,7 +127,7 @@ def _overload(overload: Overload) -> Table:
 
 def _observability(observability: Observability) -> Table:
     table = _table(
-        "Observability: everything on, beside the same service with everything off",
+        f"Observability: everything on, {TRACED_SHARE:.0%} traced, beside the same service with everything off",
         *("on/s", "off/s", "on to off", "lowest", "highest", "CPU µs on", "off"),
     )
     for cell in CELLS:

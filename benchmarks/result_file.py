@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.cells import CELLS
 from benchmarks.contestants import BRIEF, CONNECTIONS, POOL_SIZE, THIS, WORKERS
-from benchmarks.observability import SIGNALS, Observability
+from benchmarks.observability import SIGNALS, TRACED_SHARE, Observability
 from benchmarks.overload import Overload
 from benchmarks.paging import DEPTH, SORTS, Paging
 from benchmarks.paging import ROWS as PAGING_ROWS
@@ -117,6 +117,7 @@ def _observability(observability: Observability) -> dict[str, Any]:
 
     return {
         "signals": list(SIGNALS),
+        "traced_share": TRACED_SHARE,
         "scrapes": len(observability.scrapes_ms),
         "scrape_ms": _quantiles(observability.scrapes_ms),
         "cells": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.console import Console
 
 from benchmarks import observability, programs, report, result_file, throughput
 from benchmarks.cells import CELLS
-from benchmarks.contestants import SERVERS, THIS, Launch
+from benchmarks.contestants import Launch, this_service
 from benchmarks.failures import Missing, WrongAnswer
-from benchmarks.observability import OFF, ON, Rounds, measure_observability
+from benchmarks.observability import OFF, ON, SIGNALS, Rounds, Side, measure_observability, require_traces
 from benchmarks.scraper import Scraper
 from benchmarks.series import Series
 from benchmarks.signal_sink import SignalSink
@@ -24,6 +23,7 @@ from benchmarks.targets import observability_targets
 from benchmarks.throughput import CellRun
 from stack.postgres import Cluster, temporary_cluster
 from stack.process import wait_until
+from taskmanager.settings import load_settings
 from tests.benchmarks import measured
 from tests.processes import free_port, lacking
 
@@ -73,15 +73,17 @@ def slowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         lacking("wrk", str(missing))
     entry = tmp_path / "slowed.py"
     entry.write_text(SLOWED)
-    launched = SERVERS[THIS].launch
-    monkeypatch.setattr("benchmarks.contestants.ensure_service_python", lambda: Path(sys.executable))
 
-    def launch(port: int, database: Database, folder: Path) -> Launch:
-        return replace(launched(port, database, folder), command=[sys.executable, entry, str(port)])
+    def launch(python: str, port: int, database: Database, folder: Path) -> Launch:
+        return replace(this_service(python, port, database, folder), command=[python, entry, str(port)])
 
-    monkeypatch.setattr(observability, "SERVERS", {THIS: replace(SERVERS[THIS], launch=launch)})
+    monkeypatch.setattr(observability, "this_service", launch)
+    # A second of a slow service has too few requests for one in a hundred to be among them for sure.
+    monkeypatch.setattr(observability, "TRACED_SHARE", 0.5)
     for module in (observability, throughput):
         monkeypatch.setattr(module, "ROWS", ROWS)
+    # Or on a busy machine the last in the row would wait for as long as a request may wait at all.
+    monkeypatch.setattr(throughput, "CONNECTIONS", 4)
 
 
 @pytest.mark.usefixtures("slowed")
@@ -142,6 +144,22 @@ def test_what_a_part_costs_is_what_is_saved_without_it(capsys: pytest.CaptureFix
     assert "without request_log │    +3.0" in capsys.readouterr().out
     assert told["sides"]["without request_log"]["cpu_us_more_with_everything_on"] == 3.0
     assert told["on_to_off"]["median"] == 0.9
+
+
+def test_the_variables_switch_the_signals_on() -> None:
+    settings = load_settings({"TASKMANAGER_ENV_FILE": ""} | SIGNALS["sentry"](8000))
+
+    assert settings.sentry_dsn == "http://key@127.0.0.1:8000/1"
+    assert SIGNALS["traces"](8000)["OTEL_TRACES_SAMPLER_ARG"] == "0.01"
+
+
+@pytest.mark.parametrize(("side", "received"), [(ON, 0), (OFF, 1)])
+def test_spans_that_were_not_sent_or_not_to_be_sent_void_the_section(side: Side, received: int) -> None:
+    require_traces(ON, 1)
+    require_traces(OFF, 0)
+
+    with pytest.raises(WrongAnswer, match=f"{side.name}: spans were sent {received} times"):
+        require_traces(side, received)
 
 
 def test_the_signals_arrive_somewhere_and_are_counted() -> None:
