@@ -1,0 +1,106 @@
+"""A webhook that notes what Alertmanager sends, and when it came."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+FIRING, RESOLVED = "firing", "resolved"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One alert of one notification. `at` is on the clock of time.monotonic(), in seconds."""
+
+    at: float
+    status: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: str
+    fingerprint: str
+
+    @property
+    def alert(self) -> str:
+        return self.labels.get("alertname", "")
+
+
+class Capture:
+    """Listens for as long as the `with` block lasts."""
+
+    def __init__(self) -> None:
+        self._came = threading.Condition()
+        self._notices: list[Notice] = []
+        self.bodies: list[str] = []
+        capture = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                capture._take(time.monotonic(), body.decode())
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/alerts"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+
+    def _take(self, at: float, body: str) -> None:
+        told: Any = json.loads(body)
+        notices = [
+            Notice(
+                at,
+                alert["status"],
+                alert["labels"],
+                alert["annotations"],
+                alert["startsAt"],
+                alert["fingerprint"],
+            )
+            for alert in told["alerts"]
+        ]
+        with self._came:
+            self.bodies.append(body)
+            self._notices += notices
+            self._came.notify_all()
+
+    @property
+    def notices(self) -> list[Notice]:
+        """All that came, in order."""
+        with self._came:
+            return list(self._notices)
+
+    def first(self, wanted: Callable[[Notice], bool], within_s: float) -> Notice | None:
+        """The first notice that is wanted, of those that are there and those that come; None where none does."""
+        deadline = time.monotonic() + within_s
+        looked_at = 0
+        with self._came:
+            while True:
+                for notice in self._notices[looked_at:]:
+                    if wanted(notice):
+                        return notice
+                looked_at = len(self._notices)
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or not self._came.wait(remaining):
+                    if looked_at == len(self._notices) and time.monotonic() >= deadline:
+                        return None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)

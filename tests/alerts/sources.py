@@ -1,0 +1,75 @@
+"""What a proof was made from: where one of these has changed, the proof is no longer of what is here.
+
+A digest is of what is meant and not of how it is written: a comment changes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.alerts import shortened
+from tests.alerts.rig.rig import RULES
+from tests.processes import ROOT
+
+# What the rules read is made here. A test compares the list with the modules that make metrics.
+MEASURING = (
+    "migration_gate/metrics.py",
+    "migration_gate/watch.py",
+    "taskmanager/database_errors.py",
+    "taskmanager/incidents/metrics.py",
+    "taskmanager/incidents/watchdog.py",
+    "taskmanager/observability/database_metrics.py",
+    "taskmanager/observability/event_loop.py",
+    "taskmanager/observability/histograms.py",
+    "taskmanager/observability/metrics.py",
+    "taskmanager/observability/postgres_activity.py",
+    "taskmanager/observability/process_metrics.py",
+    "taskmanager/observability/request_metrics.py",
+    "taskmanager/observability/service_state.py",
+)
+CONFIGURATION = ("prometheus.yml", "ops/alertmanager/alertmanager.yml")
+_DIGITS = 12
+
+
+def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
+    """By source of a proof of this alert, its digest: the rules of the alert, not those of the others."""
+    return {
+        "rules": _of(_rules(alert, root)),
+        **{name: _of(yaml.safe_load((root / name).read_text())) for name in CONFIGURATION},
+        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in MEASURING]),
+    }
+
+
+def _rules(alert: str, root: Path) -> list[object]:
+    rules = shortened.closure(shortened.rule_files(root / RULES), alert)
+    return [[group["name"], group.get("interval"), _without_words(rule)] for group, rule in rules]
+
+
+def _without_words(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of an alert does not change when it comes."""
+    return {name: value for name, value in rule.items() if name != "annotations"}
+
+
+def _of(meant: object) -> str:
+    return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def _bare(tree: ast.Module) -> ast.Module:
+    """Without docstrings."""
+    for node in _documented(tree):
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return tree
+
+
+def _documented(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
