@@ -45,7 +45,9 @@ def circumstances(programs: Programs, postgresql: str) -> Circumstances:
     return Circumstances(told, versions)
 
 
-def event(outcome: Outcome, number: int, seed: int, sources: Mapping[str, str], around: Circumstances) -> dict[str, Any]:
+def event(
+    outcome: Outcome, number: int, seed: int, sources: Mapping[str, str], around: Circumstances
+) -> dict[str, Any]:
     """A round as a line of the file."""
     fault = outcome.fault
     return {
@@ -90,7 +92,9 @@ def write(events: Iterable[Mapping[str, Any]], file: Path = EVENTS) -> None:
     file.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in events), encoding="utf-8")
 
 
-def merged(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]], order: list[str]) -> list[Mapping[str, Any]]:
+def merged(
+    old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]], order: list[str]
+) -> list[Mapping[str, Any]]:
     """The old rounds of alerts that were not proven anew, and the new ones, by alert."""
     new = list(new)
     proven = {each["alert"] for each in new}

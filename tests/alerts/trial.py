@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ def run(
     patience: float = 1.0,
     until_resolved: bool = True,
 ) -> Outcome:
-    """Run a round in an empty folder.
+    """Run a round with a rig of its own in an empty folder.
 
     Parameters
     ----------
@@ -70,15 +70,22 @@ def run(
     patience: the fault's times are waited for so many times as long.
     until_resolved: whether the end of the alert is waited for too.
     """
-    outcome = Outcome(fault, began=time.time())
-    started = time.monotonic()
+    began, started = time.time(), time.monotonic()
     try:
         with Rig(laboratory, folder, fault.setting, fault.alert, change) as rig:
-            outcome.steady_s = time.monotonic() - started
-            time.sleep(random.Random(seed).uniform(0, PHASE_S))
-            _Round(rig, fault, outcome, patience).run(until_resolved=until_resolved)
+            steady_s = time.monotonic() - started
+            time.sleep(random.Random(seed).uniform(0, PHASE_S))  # noqa: S311  to be repeated by its seed
+            outcome = run_on(rig, fault, patience=patience, until_resolved=until_resolved)
+            outcome.steady_s = steady_s
+            return outcome
     except NotSteady as error:
-        outcome.problems.append(f"not steady {error}")
+        return Outcome(fault, began=began, problems=[f"not steady: {error}"])
+
+
+def run_on(rig: Rig, fault: Fault, *, patience: float = 1.0, until_resolved: bool = True) -> Outcome:
+    """Run a round on a rig that is there and is steady."""
+    outcome = Outcome(fault, began=time.time())
+    _Round(rig, fault, outcome, patience).run(until_resolved=until_resolved)
     return outcome
 
 
@@ -103,7 +110,8 @@ class _Round:
         repaired = time.monotonic()
         outcome.repaired_s = repaired - began
         if seen is not None and until_resolved:
-            end = self._wait(RESOLVED, repaired, fault.resolved_within_s, seen.fingerprint)
+            # A repair that takes a while may have ended it before it was over itself.
+            end = self._wait(RESOLVED, repaired, fault.resolved_within_s, seen)
             if end is None:
                 within_s = fault.resolved_within_s * self._patience
                 outcome.problems.append(f"the end of {fault.alert} was not told within {within_s:.0f} s of the repair")
@@ -116,7 +124,7 @@ class _Round:
     def _look_at_what_was_told(self, began: float, began_utc: float) -> None:
         fault, outcome = self.fault, self.outcome
         for notice in self.rig.capture.notices:
-            if notice.status == FIRING and notice.alert not in (fault.alert, WATCHDOG):
+            if notice.at >= began and notice.status == FIRING and notice.alert not in (fault.alert, WATCHDOG):
                 outcome.also_told.setdefault(notice.alert, notice.at - began)
         try:
             outcome.fired = self.rig.prometheus.fired(began_utc)
@@ -132,31 +140,30 @@ class _Round:
             f"a notification has {mark!r}" for body in self.rig.capture.bodies for mark in MARKS if mark in body
         ]
 
-    def _wait(self, status: str, since: float, within_s: float, fingerprint: str | None = None) -> Notice | None:
-        """The first word of the alert, or of its end, that came after `since`."""
+    def _wait(self, status: str, since: float, within_s: float, seen: Notice | None = None) -> Notice | None:
+        """The first word of the alert since the fault; of one that was seen, the last word, once that is its end."""
         deadline = since + within_s * self._patience
-        if self.fault.seen_by is SeenBy.WEBHOOK:
+        if self.fault.seen_by is not SeenBy.WEBHOOK:
+            return self._look_until(status, deadline)
+        if seen is None:
             return self.rig.capture.first(
-                lambda notice: notice.at >= since and notice.status == status and self._is_wanted(notice, fingerprint),
-                deadline - time.monotonic(),
+                lambda notice: notice.at >= since and notice.status == status and self._is_wanted(notice), deadline
             )
+        return self.rig.capture.last_of(seen.fingerprint, status, deadline)
+
+    def _look_until(self, status: str, deadline: float) -> Notice | None:
         look = self._incidents if self.fault.seen_by is SeenBy.RECEIVER else self._page
         while time.monotonic() < deadline:
-            try:
-                wanted = next((notice for notice in look() if self._is_wanted(notice, None)), None)
-            except OSError:
-                wanted = None
-            else:
+            with contextlib.suppress(OSError):
+                wanted = next((notice for notice in look() if self._is_wanted(notice)), None)
                 if status == FIRING and wanted is not None:
                     return wanted
                 if status == RESOLVED and wanted is None:
                     return Notice(time.monotonic(), RESOLVED, {}, {}, "", "")
-            threading.Event().wait(LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_S)
         return None
 
-    def _is_wanted(self, notice: Notice, fingerprint: str | None) -> bool:
-        if fingerprint is not None:
-            return notice.fingerprint == fingerprint
+    def _is_wanted(self, notice: Notice) -> bool:
         wanted = {"alertname": self.fault.alert} | dict(self.fault.labels)
         return wanted.items() <= notice.labels.items()
 

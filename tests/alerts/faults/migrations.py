@@ -94,7 +94,7 @@ def start_up_migration_fails(rig: Rig) -> Iterator[float]:
     release.revision(REVISION, FAILS)
     newer = rig.replicas[1]
     newer.stop()
-    newer.start(tree=release.tree, TASKMANAGER_MIGRATE="on_start")
+    newer.start({"TASKMANAGER_MIGRATE": "on_start"}, tree=release.tree)
     wait_for_run(rig.database, "failed")
     try:
         yield monotonic_of(newest_run(rig.database, "ended_at"))
@@ -132,7 +132,9 @@ def _failed(name: str, told: str, **more: object) -> Fault:
 
 
 FAULTS = (
-    _failed("migration_fails", "`alembic upgrade head` with a revision that PostgreSQL refuses", inject=migration_fails),
+    _failed(
+        "migration_fails", "`alembic upgrade head` with a revision that PostgreSQL refuses", inject=migration_fails
+    ),
     _failed(
         "start_up_migration_fails",
         "one of two replicas is deployed with such a revision, and migrates as it starts",

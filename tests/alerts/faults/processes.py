@@ -22,26 +22,34 @@ _HALT_S, _HALT_EVERY_S = 0.75, 3.0
 
 @contextmanager
 def killed(rig: Rig) -> Iterator[float]:
-    began = rig.replica.kill()
+    began = time.monotonic()
+    for replica in rig.replicas:
+        replica.kill()
     try:
         yield began
     finally:
-        rig.replica.start()
-        rig.replica.wait_until_ready()
+        for replica in rig.replicas:
+            replica.start()
+        for replica in rig.replicas:
+            replica.wait_until_ready()
 
 
 @contextmanager
 def hung(rig: Rig) -> Iterator[float]:
-    began = rig.replica.halt()
+    began = time.monotonic()
+    for replica in rig.replicas:
+        replica.halt()
     try:
         yield began
     finally:
-        rig.replica.resume()
+        for replica in rig.replicas:
+            replica.resume()
 
 
 @contextmanager
 def one_of_two_killed(rig: Rig) -> Iterator[float]:
-    began = rig.replicas[1].kill()
+    began = time.monotonic()
+    rig.replicas[1].kill()
     try:
         yield began
     finally:

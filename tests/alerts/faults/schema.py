@@ -58,12 +58,12 @@ def _deployed(rig: Rig, variables: dict[str, str]) -> Iterator[float]:
     newer = rig.replicas[1]
     before = dict(newer.environment)
     newer.stop()
-    began = newer.start(**variables)
+    began = newer.start(variables)
     try:
         yield began
     finally:
         newer.stop()
-        newer.start(**before)
+        newer.start(before)
         newer.wait_until_ready()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -79,20 +79,28 @@ class Capture:
         with self._came:
             return list(self._notices)
 
-    def first(self, wanted: Callable[[Notice], bool], within_s: float) -> Notice | None:
-        """The first notice that is wanted, of those that are there and those that come; None where none does."""
-        deadline = time.monotonic() + within_s
-        looked_at = 0
+    def first(self, wanted: Callable[[Notice], bool], deadline: float) -> Notice | None:
+        """The first notice that is wanted, of those that are there and those that come; None where none does until a
+        second of time.monotonic()."""
+        return self._wait(lambda notices: next(filter(wanted, notices), None), deadline)
+
+    def last_of(self, fingerprint: str, status: str, deadline: float) -> Notice | None:
+        """The last notice of an alert, once it has that status; None where it does not get it."""
+
+        def last(notices: Sequence[Notice]) -> Notice | None:
+            of_alert = [notice for notice in notices if notice.fingerprint == fingerprint]
+            return of_alert[-1] if of_alert and of_alert[-1].status == status else None
+
+        return self._wait(last, deadline)
+
+    def _wait(self, find: Callable[[Sequence[Notice]], Notice | None], deadline: float) -> Notice | None:
         with self._came:
-            while True:
-                for notice in self._notices[looked_at:]:
-                    if wanted(notice):
-                        return notice
-                looked_at = len(self._notices)
+            while (found := find(self._notices)) is None:
                 remaining = deadline - time.monotonic()
-                if remaining <= 0 or not self._came.wait(remaining):
-                    if looked_at == len(self._notices) and time.monotonic() >= deadline:
-                        return None
+                if remaining <= 0:
+                    return None
+                self._came.wait(remaining)
+            return found
 
     def __enter__(self) -> Self:
         self._thread.start()

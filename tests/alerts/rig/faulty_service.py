@@ -45,7 +45,7 @@ class Bugs:
 
 def install(bugs: Bugs) -> None:
     """Let every application that is made have them."""
-    create_app, generate_latest = taskmanager.app.create_app, metrics.generate_latest
+    create_app, generate_latest = taskmanager.app.create_app, metrics.generate_latest  # type: ignore[attr-defined]
 
     def create_faulty_app(*arguments: Any) -> FastAPI:
         app = create_app(*arguments)
@@ -59,7 +59,7 @@ def install(bugs: Bugs) -> None:
         return b"".join(line for line in lines if not (hidden and line.split(b"{")[0].split()[0] == hidden.encode()))
 
     taskmanager.app.create_app = create_faulty_app  # type: ignore[assignment]
-    metrics.generate_latest = generate_less  # type: ignore[assignment]
+    metrics.generate_latest = generate_less  # type: ignore[attr-defined, assignment]
 
 
 def _wrap_statements(database: Any, bugs: Bugs) -> None:

@@ -57,3 +57,9 @@ def laboratory() -> Iterator[Laboratory]:
             migrator_url=migrated.migrator_url.removesuffix(MIGRATED_TEMPLATE),
         )
         yield Laboratory(cluster, server)
+
+
+def end_in_order_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: what it has started is ended too."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)

@@ -68,7 +68,7 @@ class Release:
         return [sys.executable, "-m", module, *arguments]
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        return dict(os.environ | {"PYTHONPATH": str(self.tree)} | env)
+        return os.environ | {"PYTHONPATH": str(self.tree)} | dict(env)
 
     def run(self, module: str, *arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """`python -m module …` in the tree to its end, its exit status not judged."""

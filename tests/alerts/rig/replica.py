@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.alerts.rig.traffic import is_ready, request
 from tests.processes import ROOT, free_port
@@ -36,10 +37,10 @@ class Replica:
         self._tree = ROOT
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, tree: Path | None = None, **variables: str) -> float:
+    def start(self, variables: Mapping[str, str] = MappingProxyType({}), *, tree: Path | None = None) -> float:
         """Start it, as the release in `tree` from now on where one is named; returns the second before the start."""
         self._tree = tree or self._tree
-        self.environment |= variables
+        self.environment |= dict(variables)
         command = [sys.executable, "-m", "taskmanager", "serve", "--port", str(self.port)]
         if self._entry is not None:
             command = [sys.executable, str(self._entry), str(self.port)]
@@ -81,7 +82,9 @@ class Replica:
             except OSError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"the replica is not {what} after {READY_WITHIN_S} s:\n{self.log_file.read_text()[-3000:]}")
+        raise AssertionError(
+            f"the replica is not {what} after {READY_WITHIN_S} s:\n{self.log_file.read_text()[-3000:]}"
+        )
 
     def stop(self) -> None:
         """SIGTERM, and wait for its end."""
@@ -93,18 +96,14 @@ class Replica:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def kill(self) -> float:
-        """SIGKILL; returns the second before it."""
-        before = time.monotonic()
+    def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
         self.process.kill()
         self.process.wait(STOP_WITHIN_S)
-        return before
 
-    def halt(self) -> float:
-        """SIGSTOP: its port accepts, and nobody answers. Returns the second before it."""
-        before = time.monotonic()
+    def halt(self) -> None:
+        """SIGSTOP: its port accepts, and nobody answers."""
         self.process.send_signal(signal.SIGSTOP)
-        return before
 
     def resume(self) -> None:
         if self.running:

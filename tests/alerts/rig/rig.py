@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -166,7 +166,9 @@ class Rig:
             proxy = self._ending.enter_context(PostgresProxy(database))
             self.proxies.append(proxy)
             database = proxy.database
-        variables = self.environment(database) | {faulty_service.SWITCH: str(self.switch)} | dict(self.setting.variables)
+        variables = (
+            self.environment(database) | {faulty_service.SWITCH: str(self.switch)} | dict(self.setting.variables)
+        )
         if self.disk is not None:
             variables["TASKMANAGER_DISK_FOLDER"] = str(self.disk)
         replica = Replica(self.folder, variables, FAULTY_SERVICE if self.setting.faulty else None)
@@ -206,11 +208,10 @@ class Rig:
             raise NotSteady(f"before anything was broken: {sorted(alerts - {WATCHDOG})}")
 
     def _watchdog_came(self) -> bool:
-        age = self.prometheus.value("taskmanager_incidents_watchdog_age_seconds")
-        return age is not None and not math.isnan(age)
+        _, told = request(self.monitoring.receiver.port, "GET", "/metrics")
+        return re.search(rb"^taskmanager_incidents_watchdog_age_seconds [0-9]", told, re.MULTILINE) is not None
 
     @staticmethod
     def _require(deadline: float, otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise NotSteady(f"after {STEADY_WITHIN_S:.0f} s {otherwise}")
-

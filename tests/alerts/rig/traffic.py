@@ -56,7 +56,7 @@ class Traffic:
             self._ended.wait(PROBE_EVERY_S)
 
     def _ask(self, number: int) -> None:
-        choose = random.Random(number)
+        choose = random.Random(number)  # noqa: S311  requests, and no secrets
         tasks: list[int] = []
         while not self._ended.wait(self._pause_s * (0.5 + choose.random())):
             ready = self._ready
