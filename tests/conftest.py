@@ -34,11 +34,16 @@ _run = ExitStack()
 _server_key = pytest.StashKey[Server]()
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def forget_settings() -> None:
+    """Be blind to the settings of whoever starts this process, and to `.env`."""
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         if name != "TASKMANAGER_POSTGRES_BIN":
             del os.environ[name]
     os.environ["TASKMANAGER_ENV_FILE"] = ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    forget_settings()
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[_server_key] = Server(**worker_input["postgres"])
