@@ -6,7 +6,7 @@ Rows are read as JSON: a column that an older ledger lacks is absent then, and n
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,9 @@ from migration_gate.tables import (
     STEP_TABLE,
     VersionTable,
 )
+
+# Where the newest run and the lock's holder stand in the ledger's row.
+_RUN, _HOLDER = 1, 6
 
 
 @dataclass
@@ -67,16 +70,14 @@ def read_ledger(
         if readable[OVERRIDE_TABLE]
         else "NULL"
     )
-    row = (
-        yield f"""
+    row = yield from _settled(f"""
         SELECT (SELECT max(id) FROM {revisions}),
                (SELECT (to_jsonb(r) - 'catalog' || jsonb_build_object('done', {done}))::text
                 FROM (SELECT * FROM {runs} ORDER BY id DESC LIMIT 1) r),
                {identity}, {steps}, {override}, {_totals(runs)},
                (SELECT name FROM ({HOLDER.format(key=lock_key(schema, table.name))}) h
                 WHERE h.pid <> pg_backend_pid())
-        """
-    )[0]
+        """)
     newest, run, own, unfinished, override_row, totals, holder = row
     if newest != memory.newest:
         rows = yield (
@@ -98,6 +99,21 @@ def read_ledger(
         override=_override(json.loads(override_row)) if override_row else None,
         unfinished=tuple(_step(step) for step in json.loads(unfinished)) if unfinished else (),
     )
+
+
+def _settled(sql: str) -> Generator[str, Rows, Sequence[Any]]:
+    """The row of the ledger; read again where its newest run looks abandoned, until two looks agree on that.
+
+    A statement sees the rows of its beginning and the locks of a moment later, and a run may end in between. It is
+    ended in the ledger before it gives up its lock, so the next look at the ledger tells.
+    """
+    before: object = None
+    while True:
+        row = (yield sql)[0]
+        run = json.loads(row[_RUN]) if row[_RUN] else None
+        if run is None or run["result"] != "running" or row[_HOLDER] is not None or run["id"] == before:
+            return row
+        before = run["id"]
 
 
 def _totals(runs: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 
@@ -263,3 +265,35 @@ def test_a_run_that_ends_between_two_reads_is_not_seen_as_forgotten_revisions(
     assert migrated
     assert observed.revisions == (TITLE_INDEX,)
     assert judge(LINE, observed).state is State.CURRENT
+
+
+@pytest.mark.parametrize(("looks_running", "result"), [(1, "succeeded"), (2, "abandoned")])
+def test_a_run_that_ends_between_the_ledger_and_its_lock_is_not_seen_as_abandoned(
+    project: Project, empty_database: Database, looks_running: int, result: str
+) -> None:
+    succeed(project.alembic("upgrade", "head"))
+    reading = observation()
+    with psycopg.connect(empty_database.app_url, autocommit=True) as session:
+        sql = next(reading)
+        looks = 0
+        while True:
+            rows = session.execute(sql).fetchall()
+            if "pg_locks" in sql:
+                looks += 1
+                if looks <= looks_running:
+                    # What a statement sees that has taken its snapshot before the end, and looks at the locks after it.
+                    rows = [tuple(_as_running(value) for value in row) for row in rows]
+            try:
+                sql = reading.send(rows)
+            except StopIteration as end:
+                observed = end.value
+                break
+
+    assert observed.last_run.result == result
+
+
+def _as_running(value: object) -> object:
+    """The run of a ledger's row as it was before its end; any other value as it is."""
+    if isinstance(value, str) and '"started_by"' in value:
+        return json.dumps(json.loads(value) | {"result": "running", "ended_at": None})
+    return value
