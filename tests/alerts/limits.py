@@ -44,25 +44,36 @@ def shipped(root: Path = ROOT) -> Configuration:
 
 
 def limit_s(fault: Fault, configuration: Configuration) -> float:
-    """The sum for a fault, in seconds, with windows as short as in its proof."""
+    """The sum for a fault, in seconds, with windows as short as in its proof; of several rules the quickest counts."""
     if fault.seen_by is SeenBy.RECEIVER:
         return fault.seen_within_s + _scrape_s(configuration, "incidents")[0]
     files = shortened.shorten(configuration.rules, fault.alert, fault.setting.shortened)
-    rules = shortened.closure(files, fault.alert)
-    assert rules, f"there is no alert {fault.alert}"
     interval_s, timeout_s = _scrape_s(configuration, _JOB[fault.labels["service"]])
-    sum_s = fault.seen_within_s + interval_s + (timeout_s if fault.hung else 0.0)
-    if fault.fills_window:
-        sum_s += max((window for _, rule in rules for window in shortened.windows_s(rule["expr"])), default=0.0)
-    alerts = [(group, rule) for group, rule in rules if "alert" in rule]
     default_s = seconds(configuration.prometheus["global"]["evaluation_interval"])
-    sum_s += min(_evaluation_s(group, rule, default_s) for group, rule in alerts)
-    # A recording rule of another group may have been computed just before what it reads was scraped.
-    others = {group["name"]: group for group, rule in rules if "record" in rule}
-    sum_s += sum(_interval_s(group, default_s) for name, group in others.items() if name != alerts[0][0]["name"])
+    rules_s = [_rule_s(rules, default_s, fills_window=fault.fills_window) for rules in _closures(files, fault.alert)]
+    sum_s = fault.seen_within_s + interval_s + (timeout_s if fault.hung else 0.0) + min(rules_s)
     if fault.seen_by is SeenBy.PROMETHEUS:
         return sum_s
     return sum_s + group_wait_s(configuration.alertmanager["route"], {"alertname": fault.alert, **fault.labels})
+
+
+def _closures(files: dict[str, Any], alert: str) -> list[list[shortened.GroupAndRule]]:
+    found = shortened.closures(files, alert)
+    assert found, f"there is no alert {alert}"
+    return found
+
+
+def _rule_s(rules: list[shortened.GroupAndRule], default_s: float, *, fills_window: bool) -> float:
+    """From the scrape on: the rule's window, its evaluation and its wait, and what it reads that is recorded."""
+    group, alert = rules[0]
+    interval_s = _interval_s(group, default_s)
+    sum_s = interval_s + math.ceil(seconds(alert.get("for", "0s")) / interval_s) * interval_s
+    # What another group records may have been computed just before its own scrape came.
+    others = {own["name"]: own for own, _ in rules if own["name"] != group["name"]}
+    sum_s += sum(_interval_s(other, default_s) for other in others.values())
+    if fills_window:
+        sum_s += max((window for _, rule in rules for window in shortened.windows_s(rule["expr"])), default=0.0)
+    return sum_s
 
 
 def _scrape_s(configuration: Configuration, job_name: str) -> tuple[float, float]:
@@ -76,11 +87,6 @@ def _scrape_s(configuration: Configuration, job_name: str) -> tuple[float, float
 
 def _interval_s(group: Mapping[str, Any], default_s: float) -> float:
     return seconds(group["interval"]) if "interval" in group else default_s
-
-
-def _evaluation_s(group: Mapping[str, Any], rule: Mapping[str, Any], default_s: float) -> float:
-    interval_s = _interval_s(group, default_s)
-    return interval_s + math.ceil(seconds(rule.get("for", "0s")) / interval_s) * interval_s
 
 
 def group_wait_s(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str = "30s") -> float:

@@ -22,6 +22,8 @@ _RANGE = re.compile(r"\[([0-9a-z]+)\]")
 _OFFSET = re.compile(r"\boffset ([0-9a-z]+)")
 _WAITS = ("for", "keep_firing_for")
 
+GroupAndRule = tuple[dict[str, Any], dict[str, Any]]
+
 
 def seconds(text: str) -> float:
     """A duration of Prometheus', such as 1h30m, in seconds."""
@@ -40,7 +42,7 @@ def rule_files(folder: Path) -> dict[str, Any]:
     return {path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yml"))}
 
 
-def rules_of(files: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def rules_of(files: dict[str, Any]) -> Iterator[GroupAndRule]:
     """Every group with each of its rules."""
     for content in files.values():
         for group in content["groups"]:
@@ -48,15 +50,21 @@ def rules_of(files: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, 
                 yield group, rule
 
 
-def closure(files: dict[str, Any], alert: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def closure(files: dict[str, Any], alert: str) -> list[GroupAndRule]:
     """The rules of an alert and the recording rules that they read, with their groups; none where there is no such
     alert."""
-    rules = list(rules_of(files))
-    found = [(group, rule) for group, rule in rules if rule.get("alert") == alert]
+    return _with_what_they_read(files, [each for each in rules_of(files) if each[1].get("alert") == alert])
+
+
+def closures(files: dict[str, Any], alert: str) -> list[list[GroupAndRule]]:
+    """The same for each rule of the alert by itself, that rule first."""
+    return [_with_what_they_read(files, [each]) for each in rules_of(files) if each[1].get("alert") == alert]
+
+
+def _with_what_they_read(files: dict[str, Any], found: list[GroupAndRule]) -> list[GroupAndRule]:
+    recording = [each for each in rules_of(files) if "record" in each[1]]
     for _, reader in found:  # grows while it is walked
-        for group, rule in rules:
-            if "record" in rule and _reads(reader["expr"], rule["record"]) and (group, rule) not in found:
-                found.append((group, rule))
+        found += [each for each in recording if _reads(reader["expr"], each[1]["record"]) and each not in found]
     return found
 
 

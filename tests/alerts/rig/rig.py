@@ -200,12 +200,21 @@ class Rig:
         while not (self.prometheus.evaluated_since(since) and self._watchdog_came()):
             self._require(deadline, "not every rule is evaluated, or no Watchdog came")
             time.sleep(LOOK_EVERY_S)
-        while pending := self.prometheus.names("pending", but_for=NOT_COMPUTED_YET):
-            self._require(deadline, f"{sorted(pending)} are about to fire")
-            time.sleep(LOOK_EVERY_S)
+        self._settle(deadline, "pending")
         alerts = self.prometheus.names("firing") | {notice.alert for notice in self.capture.notices}
         if alerts - {WATCHDOG}:
             raise NotSteady(f"before anything was broken: {sorted(alerts - {WATCHDOG})}")
+
+    def settle(self) -> None:
+        """Wait until nothing fires any more, nor is about to: for a rig that serves several rounds."""
+        deadline = time.monotonic() + STEADY_WITHIN_S
+        self._settle(deadline, "firing")
+        self._settle(deadline, "pending")
+
+    def _settle(self, deadline: float, state: str) -> None:
+        while alerts := self.prometheus.names(state, but_for=NOT_COMPUTED_YET) - {WATCHDOG}:
+            self._require(deadline, f"{sorted(alerts)} are still {state}")
+            time.sleep(LOOK_EVERY_S)
 
     def _watchdog_came(self) -> bool:
         _, told = request(self.monitoring.receiver.port, "GET", "/metrics")
