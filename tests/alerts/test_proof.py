@@ -112,4 +112,4 @@ def test_the_rounds_name_no_machine_and_no_person() -> None:
 
 
 def _first(each: dict[str, Any], alert: str) -> bool:
-    return each["alert"] == alert and each["round"] == 1
+    return (each["alert"], each["round"]) == (alert, 1)

@@ -9,13 +9,12 @@ from contextlib import ExitStack, contextmanager
 
 import psycopg
 
+from taskmanager.observability.postgres_activity import INTERVAL_S
 from tests.alerts.fault import Fault, Setting, of_the_service
 from tests.alerts.rig import Rig
 from tests.alerts.rig.disk import fill
 from tests.alerts.rig.laboratory import MAX_CONNECTIONS
 
-# The service reads it every two seconds.
-_READ_EVERY_S = 2.0
 _DISTANT_S = 0.03
 _SHARE_OF_CONNECTIONS = 0.85
 _DISK_BYTES = 32 * 1024 * 1024
@@ -141,7 +140,7 @@ FAULTS = (
         told="idle sessions take more than 80 % of the connections",
         labels=of_the_service("warning", "connections_high"),
         inject=sessions_held_open,
-        seen_within_s=_READ_EVERY_S,
+        seen_within_s=INTERVAL_S,
         within_s=120.0,
         resolved_within_s=150.0,
     ),
@@ -151,7 +150,7 @@ FAULTS = (
         told="a session changes a row that another one holds",
         labels=of_the_service("warning", "lock_wait"),
         inject=somebody_waits_for_a_lock,
-        seen_within_s=_READ_EVERY_S,
+        seen_within_s=INTERVAL_S,
         within_s=90.0,
         resolved_within_s=120.0,
     ),
@@ -162,7 +161,7 @@ FAULTS = (
         labels=of_the_service("warning", "long_transaction"),
         inject=idle_in_transaction,
         # The minute itself, from the first reading on.
-        seen_within_s=60.0 + 2 * _READ_EVERY_S,
+        seen_within_s=60.0 + 2 * INTERVAL_S,
         within_s=150.0,
         resolved_within_s=120.0,
     ),
@@ -173,7 +172,7 @@ FAULTS = (
         labels=of_the_service("warning", "deadlocks"),
         inject=crossed_updates,
         # PostgreSQL counts a session's deadlock when it reports, at most once a second.
-        seen_within_s=1.0 + _READ_EVERY_S,
+        seen_within_s=1.0 + INTERVAL_S,
         within_s=60.0,
         resolved_within_s=180.0,
     ),

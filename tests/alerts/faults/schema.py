@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from taskmanager.app import PROVE_EVERY_S
 from tests.alerts.fault import Fault, Setting, of_the_service
 from tests.alerts.faults.database import column_taken_away, privilege_revoked
 from tests.alerts.faults.migrations import REVISION, SUCCEEDS, monotonic_of
@@ -16,8 +17,6 @@ from tests.databases import MIGRATED_TEMPLATE
 from tests.processes import ROOT, run
 
 _WATCHED_EVERY_S = 1.0
-# Statements are proven every few seconds, and as soon as a request meets another schema.
-_PROVEN_EVERY_S = 5.0
 _COMPARED_EVERY_S = 30.0
 _NEXT_REQUEST_S = 0.3
 # From the start of a process to its first look at the schema.
@@ -228,7 +227,7 @@ FAULTS = (
         inject=column_taken_away,
         setting=Setting(clients=0),
         allowed=_TOLD_TOO,
-        seen_within_s=_WATCHED_EVERY_S + _PROVEN_EVERY_S,
+        seen_within_s=_WATCHED_EVERY_S + PROVE_EVERY_S,
     ),
     Fault(
         name="schema_changed_by_hand",
