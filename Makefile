@@ -4,6 +4,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 DATA ?= .data
+MINUTES ?= 10
 # auto: where this machine has Prometheus and Alertmanager; on: and say how to have them; off
 MONITORING ?= auto
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench check format requirements clean
+.PHONY: help install run test prove-alerts quiet-hour bench check format requirements clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +24,12 @@ run: $(INSTALLED) ## Start PostgreSQL, migrate, serve on http://127.0.0.1:8000, 
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+prove-alerts: $(INSTALLED) ## Provoke every alert by its fault and measure; ALERT=ServiceDown for one alone
+	@$(BIN)/python -m tests.alerts.prove $(addprefix --alert ,$(ALERT)) $(ARGS)
+
+quiet-hour: $(INSTALLED) ## Serve, restart and replace for MINUTES (10) and fail where an alert fires
+	@$(BIN)/python -m tests.alerts.quiet --minutes $(MINUTES)
 
 bench: $(INSTALLED) ## Measure the service beside others that do the same; ARGS="--help" lists how
 	@$(BIN)/python -m benchmarks $(ARGS)
