@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 from stack.monitoring import Programs
+from tests.alerts.quiet_scenarios import NONE, QuietOutcome
 from tests.alerts.trial import Outcome
 from tests.processes import ROOT
 
@@ -57,7 +58,7 @@ def event(
         "round": number,
         "passed": outcome.passed,
         "problems": outcome.problems,
-        "began": datetime.fromtimestamp(outcome.began, UTC).isoformat(timespec="seconds"),
+        "began": _time(outcome.began),
         "seed": seed,
         "seen_by": fault.seen_by.value,
         "shortened_by": fault.setting.shortened,
@@ -73,6 +74,30 @@ def event(
         "machine": dict(around.machine),
         "versions": dict(around.versions),
     }
+
+
+def quiet_event(outcome: QuietOutcome, number: int, around: Circumstances) -> dict[str, Any]:
+    """A scenario in which nothing may fire as a line of the file; the same keys as far as they mean something."""
+    return {
+        "format": FORMAT,
+        "alert": NONE,
+        "fault": outcome.scenario.name,
+        "round": number,
+        "passed": not outcome.problems,
+        "problems": outcome.problems,
+        "began": _time(outcome.began),
+        "steady_s": _rounded(outcome.steady_s),
+        "lasted_s": _rounded(outcome.lasted_s),
+        "also_told": {name: _rounded(at) for name, at in outcome.also_told.items()},
+        "fired": outcome.fired,
+        "answers": outcome.answers,
+        "machine": dict(around.machine),
+        "versions": dict(around.versions),
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _rounded(seconds: float | None) -> float | None:

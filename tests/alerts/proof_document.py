@@ -118,7 +118,7 @@ def _quiet_rows(rounds: Iterable[Round]) -> Iterator[Sequence[str]]:
             alerts = sorted({*each["fired"], *each["also_told"]} - {WATCHDOG})
             yield (
                 told[each["fault"]],
-                f"{each['repaired_s'] / 60:.1f}",
+                f"{each['lasted_s'] / 60:.1f}",
                 f"{sum(answers.values())}",
                 f"{failed}",
                 ", ".join(f"`{name}`" for name in alerts) or "none",

@@ -1,7 +1,8 @@
-"""Prove that each alert tells of its fault: every round, written to docs/proof/.
+"""Prove that each alert tells of its fault, and that what is planned fires nothing: every round, to docs/proof/.
 
     python -m tests.alerts.prove                        all of it
     python -m tests.alerts.prove --alert ServiceDown    one alert; the rounds of the others stay
+    python -m tests.alerts.prove --alert none           what must fire nothing
     python -m tests.alerts.prove --list                 the faults, and how long each may take
 
 It runs a PostgreSQL, a service, a Prometheus, an Alertmanager and an incident receiver of its own for each round, and
@@ -15,54 +16,46 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from stack.errors import StackError
 from stack.monitoring import find_programs
-from tests.alerts import events, limits, report, sources, trial
+from tests.alerts import events, limits, quiet_scenarios, report, sources, trial
 from tests.alerts.fault import Fault
 from tests.alerts.faults import ROUNDS_OF_THE_IMMEDIATE, alerts, of_alert, rounds
+from tests.alerts.quiet_scenarios import NONE, SCENARIOS
 from tests.alerts.rig import Laboratory, end_in_order_on_sigterm, laboratory
 from tests.conftest import forget_settings
 
 # A rig's start and its steady state, and what a repair and its end take beside what is configured.
 _AROUND_S = 30.0
+_SCENARIO_S = 150.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 1 where a round failed."""
+    """Run the command line and return its exit status: 1 where a round failed, 2 for a name that is not known."""
     options = _parser().parse_args(arguments)
-    if unknown := set(options.alert) - set(alerts()):
+    known = [*alerts(), NONE]
+    if unknown := set(options.alert) - set(known):
         print(f"no fault is known for {', '.join(sorted(unknown))}; --list shows them", file=sys.stderr)
         return 2
-    chosen = [name for name in alerts() if name in (options.alert or alerts())]
+    chosen = [name for name in known if name in (options.alert or known)]
     if options.list:
         _list(chosen)
         return 0
     forget_settings()
     end_in_order_on_sigterm()
     try:
-        programs = find_programs()
+        find_programs()
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
-    plan = [fault for alert in chosen for fault in rounds(alert, options.rounds)]
-    print(f"{len(plan)} rounds for {len(chosen)} alerts, about {_minutes(plan):.0f} minutes", flush=True)
+    print(f"{len(chosen)} alerts, about {_minutes(chosen, options.rounds):.0f} minutes", flush=True)
     began = time.monotonic()
-    failed = 0
-    with laboratory() as shared, tempfile.TemporaryDirectory(prefix="alerts-proof-") as scratch:
-        around = events.circumstances(programs, shared.cluster.binaries.version)
-        for alert in chosen:
-            found = []
-            for number, fault in enumerate(rounds(alert, options.rounds), start=1):
-                seed = options.seed * 1000 + number
-                outcome = _round(fault, shared, Path(scratch), f"{alert}-{number}", seed)
-                failed += not outcome.passed
-                print(_told(outcome, number), flush=True)
-                found.append(events.event(outcome, number, seed, sources.digests(alert), around))
-            events.write(events.merged(events.read(options.events), found, alerts()), options.events)
-    print(f"{len(plan) - failed} of {len(plan)} rounds passed in {(time.monotonic() - began) / 60:.0f} minutes")
+    failed = _prove(chosen, options)
+    print(f"{failed} rounds failed, in {(time.monotonic() - began) / 60:.0f} minutes")
     if options.events == events.EVENTS:
         report.write()
     return 1 if failed else 0
@@ -86,9 +79,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _round(fault: Fault, shared: Laboratory, scratch: Path, name: str, seed: int) -> trial.Outcome:
-    folder = scratch / name
-    folder.mkdir()
+def _prove(chosen: Sequence[str], options: argparse.Namespace) -> int:
+    """How many rounds failed. What an alert's rounds found is written once all of them are done."""
+    failed = 0
+    with laboratory() as shared, tempfile.TemporaryDirectory(prefix="alerts-proof-") as scratch:
+        around = events.circumstances(find_programs(), shared.cluster.binaries.version)
+        for name in chosen:
+            if name == NONE:
+                found = list(_quiet_events(shared, Path(scratch), around))
+            else:
+                found = list(_alert_events(name, options, shared, Path(scratch), around))
+            failed += sum(not each["passed"] for each in found)
+            events.write(events.merged(events.read(options.events), found, [*alerts(), NONE]), options.events)
+    return failed
+
+
+def _alert_events(
+    alert: str, options: argparse.Namespace, shared: Laboratory, scratch: Path, around: events.Circumstances
+) -> Iterator[dict[str, Any]]:
+    for number, fault in enumerate(rounds(alert, options.rounds), start=1):
+        seed = options.seed * 1000 + number
+        folder = scratch / f"{alert}-{number}"
+        folder.mkdir()
+        outcome = _round(fault, shared, folder, seed)
+        print(_told(outcome, number), flush=True)
+        yield events.event(outcome, number, seed, sources.digests(alert), around)
+
+
+def _quiet_events(shared: Laboratory, scratch: Path, around: events.Circumstances) -> Iterator[dict[str, Any]]:
+    for number, scenario in enumerate(SCENARIOS, start=1):
+        folder = scratch / scenario.name
+        folder.mkdir()
+        outcome = quiet_scenarios.run(scenario, shared, folder)
+        print(f"  {scenario.told}: {'; '.join(outcome.problems) or 'nothing fired'}", flush=True)
+        yield events.quiet_event(outcome, number, around)
+
+
+def _round(fault: Fault, shared: Laboratory, folder: Path, seed: int) -> trial.Outcome:
     try:
         return trial.run(fault, shared, folder, seed)
     except Exception as error:  # noqa: BLE001  the other rounds are still worth their time
@@ -109,13 +136,17 @@ def _list(chosen: Sequence[str]) -> None:
     for alert in chosen:
         print(alert)
         for fault in of_alert(alert):
-            shortened = f", windows shortened by {fault.setting.shortened}" if fault.setting.shortened > 1 else ""
-            print(f"  {fault.name}: {fault.told}; within {limits.limit_s(fault, configuration):.0f} s{shortened}")
+            shortened = f", durations divided by {fault.setting.shortened}" if fault.setting.shortened > 1 else ""
+            print(f"  {fault.name}: {fault.told}; within {limits.limit_s(fault, configuration):.1f} s{shortened}")
+    if NONE in chosen:
+        print(*(f"  {scenario.name}: {scenario.told}" for scenario in SCENARIOS), sep="\n")
 
 
-def _minutes(plan: Sequence[Fault]) -> float:
+def _minutes(chosen: Sequence[str], immediate: int) -> float:
     configuration = limits.shipped()
-    return sum(_AROUND_S + 1.5 * limits.limit_s(fault, configuration) for fault in plan) / 60
+    plan = [fault for alert in chosen if alert != NONE for fault in rounds(alert, immediate)]
+    sum_s = sum(_AROUND_S + 1.5 * limits.limit_s(fault, configuration) for fault in plan)
+    return (sum_s + (len(SCENARIOS) * _SCENARIO_S if NONE in chosen else 0.0)) / 60
 
 
 if __name__ == "__main__":
