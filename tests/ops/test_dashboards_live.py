@@ -64,7 +64,6 @@ def test_every_panel_has_something_to_show_of_a_service_that_is_well(story: Stor
 
 def test_what_is_said_to_be_empty_on_a_good_day_is(story: Story) -> None:
     assert filled_by() - story.well.empty == set()
-    assert story.well.firing == {"Watchdog"}
 
 
 def test_what_is_empty_on_a_good_day_shows_the_fault(story: Story) -> None:
