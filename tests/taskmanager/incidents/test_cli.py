@@ -286,6 +286,18 @@ def test_pruning_takes_off_what_is_old_and_keeps_numbers(receive: Receivers, jou
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_a_number_that_was_taken_off_is_not_given_again(receive: Receivers, journal: Path) -> None:
+    slow = _alert("cd", "HighResponseTime", "high_response_time", "warning")
+    with journal.open("ab") as end:
+        end.write(line_of(Entry(Kind.RESOLVED, T0 + timedelta(hours=4), "alertmanager", 2, slow).numbered(7)))
+    assert "of 2 incidents taken off" in incidents("prune", "--journal", str(journal), "--older-than", "1s").stdout
+
+    receiver = receive(journal=journal)
+    assert receiver.incidents() == []
+    receiver.notify(alert(9))
+    assert receiver.incidents()[0]["id"] == 3
+
+
 def test_a_name_is_forgotten_on_request(journal: Path) -> None:
     done = incidents("prune", "--journal", str(journal), "--forget", "ada")
 
