@@ -17,7 +17,7 @@ from tests.processes import ROOT
 RULES = ROOT / "ops" / "prometheus" / "rules"
 TESTS = ROOT / "ops" / "prometheus" / "tests"
 
-# Set in place of the label that tells rules of one name apart.
+# Labels that tell rules of one name apart.
 _TELLING_LABELS = ("metric", "long")
 
 
@@ -44,6 +44,11 @@ class Rule:
         return str(self.body["expr"])
 
     @property
+    def telling(self) -> dict[str, str]:
+        """The labels that tell its alerts from those of other rules of its name."""
+        return {name: text for name, text in self.body.get("labels", {}).items() if name in _TELLING_LABELS}
+
+    @property
     def asks_for(self) -> set[str]:
         """The metrics of its expression."""
         return metrics(self.expr)
@@ -67,8 +72,18 @@ class TestGroup:
         """Is the rule among those that this file of tests is run on?"""
         return any(rule.file.match(Path(pattern).name) for pattern in self.head["rule_files"])
 
-    def alert_tests(self, alertname: str) -> list[Mapping[str, Any]]:
-        return [test for test in self.body.get("alert_rule_test", ()) if test["alertname"] == alertname]
+    def alert_tests(self, rule: Rule) -> list[dict[str, Any]]:
+        """The tests of the rule's alert, less what they expect of other rules of its name."""
+        return [
+            {
+                **test,
+                "exp_alerts": [
+                    alert for alert in test["exp_alerts"] or () if rule.telling.items() <= alert["exp_labels"].items()
+                ],
+            }
+            for test in self.body.get("alert_rule_test", ())
+            if test["alertname"] == rule.name
+        ]
 
     @property
     def expr_tests(self) -> list[Mapping[str, Any]]:
@@ -91,8 +106,7 @@ def _id(body: Mapping[str, Any], names: Counter[str]) -> str:
     name = str(body.get("alert") or body["record"])
     if names[name] == 1:
         return name
-    telling = [str(body["labels"][label]) for label in _TELLING_LABELS if label in body["labels"]]
-    return f"{name} {' '.join(telling)}"
+    return " ".join([name, *(body["labels"][label] for label in _TELLING_LABELS if label in body["labels"])])
 
 
 def read_tests(folder: Path = TESTS) -> list[TestGroup]:

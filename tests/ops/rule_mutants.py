@@ -54,7 +54,7 @@ def tests_of(rule: Rule, tests: Iterable[TestGroup]) -> list[TestGroup]:
     kept = []
     for group in tests:
         if rule.is_alert:
-            mine: Mapping[str, Any] = {"alert_rule_test": group.alert_tests(rule.name)}
+            mine: Mapping[str, Any] = {"alert_rule_test": group.alert_tests(rule)}
         else:
             mine = {"promql_expr_test": [test for test in group.expr_tests if _names(rule.name, test["expr"])]}
         if any(mine.values()):
@@ -126,7 +126,7 @@ def judge(rule: Rule, rules: Sequence[Rule], tests: Sequence[TestGroup], changed
     if not mine:
         raise NoTest(f"no test names {rule.id}")
     loaded = [each for each in rules if any(group.loads(each) for group in mine)]
-    needed = with_records([each for each in loaded if each.name == rule.name], loaded)
+    needed = with_records([rule], loaded)
     with tempfile.TemporaryDirectory(prefix="rule-mutants-") as name:
         folder = Path(name)
         present = {each.group for each in needed}
