@@ -115,6 +115,7 @@ class _Run:
         # The disk that the data are on is known here alone; a server of the user's may be anywhere.
         disk = {} if folder is None or settings.value(DISK_VARIABLE) else {DISK_VARIABLE: f"{folder}"}
         service = self._start_service(urls, settings, disk)
+        self._monitoring.begin()
         if answers(service, options.host, options.port, LISTEN_SECONDS):
             self._monitoring.start(options.host, options.port)
         self._wait_for_service(service, begun, settings, alembic)

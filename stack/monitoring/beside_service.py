@@ -88,8 +88,12 @@ class BesideService:
             )
 
     def _usable_variables(self, settings: UserSettings) -> dict[str, str]:
-        """Those of the environment and of the env file, none of them where they cannot be used."""
-        variables = alert_variables(settings)
+        """Those of the environment and of the env file, none of them where they cannot be used.
+
+        Without the incident receiver's, which may be meant for a container: here it is the one started beside.
+        """
+        found = alert_variables(settings)
+        variables = {name: value for name, value in found.items() if not name.startswith("ALERT_INCIDENTS_")}
         try:
             render(variables)
             faults = file_faults(variables)
@@ -106,6 +110,11 @@ class BesideService:
     def service_variables(self) -> Mapping[str, str]:
         """What the service must know, beside its own settings."""
         return self._key.service
+
+    def begin(self) -> None:
+        """While the service starts: what needs none."""
+        for line in self._monitoring.begin() if self._monitoring else ():
+            self._say(line)
 
     def start(self, host: str, port: int) -> None:
         """Once the service listens: until then Prometheus would report it as down."""

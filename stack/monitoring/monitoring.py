@@ -94,24 +94,41 @@ class Monitoring:
         # In the order of start: who tells comes after who is told, so that no alert finds nobody.
         self.parts = (self.receiver, self.alertmanager, self.prometheus)
         self._told: set[Part] = set()
+        self._given_up: set[Part] = set()
+
+    def begin(self) -> list[str]:
+        """Starts those that are told, which need no service, and waits for nothing; start() does the rest.
+
+        Returns a line for each that does not start.
+        """
+        return [line for part in (self.receiver, self.alertmanager) if (line := self._start(part))]
 
     def start(self) -> list[str]:
-        """Starts the three and waits until each answers. Returns a line for each that does not, and starts the rest.
+        """Starts the three, unless begin() has, and waits until each answers.
 
-        A replica should listen already: one that does not is reported as down.
+        Returns a line for each that does not, and starts the rest. A replica of the service should listen already:
+        Prometheus reports one that does not as down.
         """
-        return [line for part in self.parts if (line := self._start(part))]
+        lines = [*self.begin(), *map(self._wait_for, (self.receiver, self.alertmanager))]
+        return list(filter(None, [*lines, self._start(self.prometheus), self._wait_for(self.prometheus)]))
 
     def _start(self, part: Part) -> str:
+        if part.is_started or part in self._given_up:
+            return ""
         try:
             prepare_folder(self.folder)
             part.start()
-            if part.wait_until_ready():
-                return ""
         except (StackError, OSError) as error:
-            return f"{part.name} is not started: {error}. The service goes on without it"
+            self._given_up.add(part)
+            reason = f"{error}".removeprefix(f"{part.name} could not be started: ")
+            return f"{part.name} is not started: {reason}. The service goes on without it"
+        return ""
+
+    def _wait_for(self, part: Part) -> str:
+        if not part.is_started or part.wait_until_ready():
+            return ""
         if part.poll() is not None:
-            return "".join(self.ended())
+            return "\n".join(self.ended())
         return f"{part.name} does not answer on {part.address} yet (its log: {part.log})"
 
     def ended(self) -> list[str]:
@@ -132,6 +149,7 @@ class Monitoring:
 
     def stop(self) -> None:
         """Ends all, Prometheus first: what stops after it raises no alert."""
+        self._given_up.clear()
         with ExitStack() as closing:
             for part in self.parts:
                 closing.callback(part.stop)
@@ -184,10 +202,12 @@ class Monitoring:
         return self.folder / "prometheus.yml"
 
     def _write_alertmanager_configuration(self) -> None:
-        own = {"ALERT_INCIDENTS_URL": f"{self.receiver.url}{INCIDENTS_PATH}"}
-        if self.plan.incidents_key_file is not None:
-            own["ALERT_INCIDENTS_KEY_FILE"] = f"{self.plan.incidents_key_file}"
-        write_private(self._alertmanager_configuration, render(own | dict(self.plan.variables)))
+        # Those of the environment may be meant for another place: the receiver that runs is the one started here.
+        own = {
+            "ALERT_INCIDENTS_URL": f"{self.receiver.url}{INCIDENTS_PATH}",
+            "ALERT_INCIDENTS_KEY_FILE": f"{self.plan.incidents_key_file or ''}",
+        }
+        write_private(self._alertmanager_configuration, render({**self.plan.variables, **own}))
 
     def _write_prometheus_configuration(self) -> None:
         addresses = Addresses(

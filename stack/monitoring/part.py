@@ -56,6 +56,11 @@ class Part:
         return self._started().child_pid
 
     @property
+    def is_started(self) -> bool:
+        """Whether it was, and was not stopped since; it may have ended by itself."""
+        return self._process is not None
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

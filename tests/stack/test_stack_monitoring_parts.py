@@ -95,6 +95,19 @@ def test_a_broken_original_is_told_and_the_rest_starts(folder: Path, plan: Plan)
         monitoring.stop()
 
 
+def test_what_began_before_is_not_started_twice_and_what_failed_is_told_once(folder: Path, plan: Plan) -> None:
+    monitoring = Monitoring(folder, replace(plan, receiver=["/no-such-program"]))
+    try:
+        [line] = monitoring.begin()
+        assert line.startswith("the incident receiver is not started: /no-such-program: ")
+        began = monitoring.alertmanager.pid
+        assert monitoring.start() == []
+        assert monitoring.alertmanager.pid == began
+        assert monitoring.prometheus.is_running
+    finally:
+        monitoring.stop()
+
+
 def test_as_a_context_it_refuses_to_begin_by_halves(folder: Path, plan: Plan) -> None:
     monitoring = Monitoring(folder, replace(plan, receiver=["sh", "-c", "echo no such luck; exit 3"]))
     with (
