@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from tests.alerts.faults.database import column_taken_away, privilege_revoked
 from tests.alerts.faults.migrations import REVISION, SUCCEEDS, monotonic_of
 from tests.alerts.rig import Rig
 from tests.databases import MIGRATED_TEMPLATE
-from tests.processes import ROOT, run
+from tests.processes import run
 
 _WATCHED_EVERY_S = 1.0
 _COMPARED_EVERY_S = 30.0
@@ -133,15 +134,18 @@ def check_cut_off(rig: Rig) -> Iterator[float]:
 
 @contextmanager
 def glass_broken(rig: Rig) -> Iterator[float]:
-    env = rig.environment(rig.database)
     began = time.monotonic()
-    done = run("migration-gate", "ledger", "override", "--for", "10m", "--reason", "a proof", env=env, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    _override(rig, "--for", "10m", "--reason", "a proof")
     try:
         yield began
     finally:
-        done = run("migration-gate", "ledger", "override", "--end", "--reason", "it is proven", env=env, cwd=ROOT)
-        assert done.returncode == 0, done.stdout + done.stderr
+        _override(rig, "--end", "--reason", "it is proven")
+
+
+def _override(rig: Rig, *arguments: str) -> None:
+    command = (sys.executable, "-m", "migration_gate", "ledger", "override", *arguments)
+    done = run(*command, env=rig.environment(rig.database))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _not_migrated(name: str, told: str, code: str, **more: object) -> Fault:
