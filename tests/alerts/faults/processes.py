@@ -150,8 +150,9 @@ FAULTS = (
         told="the job is taken out of prometheus.yml",
         labels=of_the_service("critical", "service_absent"),
         inject=job_removed,
-        # Targets are looked for every five seconds after a change.
+        # Targets are looked for every five seconds after a change, and the last scrape must leave the window.
         seen_within_s=5.0,
+        fills_window=True,
         within_s=90.0,
         resolved_within_s=150.0,
     ),
