@@ -98,8 +98,9 @@ class FrontDoor:
             security_lines = lines_of(security_headers)
         exchange = Exchange(scope, send, request_id, security_headers, security_lines)
         span, raised = None, None
-        if self._traces is not None and path not in self._quiet_paths:
-            span = self._begin_span(self._traces, scope, entry, request_id, headers)
+        traces = self._traces
+        if traces is not None and path not in self._quiet_paths and traces.takes(headers.get(b"traceparent")):
+            span = self._begin_span(traces, scope, entry, request_id, headers)
         try:
             try:
                 if len(headers) != len(scope["headers"]):
@@ -126,8 +127,8 @@ class FrontDoor:
                     quiet=path in self._quiet_paths,
                     trace=span.fields if span is not None else None,
                 )
-            if span is not None and self._traces is not None:
-                self._traces.end(span, exchange.status or 500 if ANSWERED_BELOW not in state else None, raised)
+            if span is not None and traces is not None:
+                traces.end(span, exchange.status or 500 if ANSWERED_BELOW not in state else None, raised)
 
     @staticmethod
     def _begin_span(

@@ -169,7 +169,6 @@ class Traces:
         self._provider = sdk.TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=self._ids)
         ratio = sampling.TraceIdRatioBased(_ratio_of_new_traces())
         self._low_bits, self._sampled_below = ratio.TRACE_ID_LIMIT, ratio.bound
-        self._nothing_above = context.Context()
         # A thread of its own sends them, from a queue of 2,048; those beyond are lost.
         self._provider.add_span_processor(export.BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("taskmanager", __version__, schema_url=_SCHEMA_URL)
@@ -181,14 +180,25 @@ class Traces:
         self._error = trace.Status(trace.StatusCode.ERROR)
         self._operations = {sql: name for name, sql in operations.items()}
 
+    def takes(self, traceparent: bytes | None) -> bool:
+        """Is a span to be made of the request that comes with this header? If so, `begin` must follow.
+
+        Asked before anything is made: a span that is not recorded, its context and its numbers in the log would take a
+        third of a request's time, and lead nobody anywhere. A trace of the caller's goes on, sampled or not, so that
+        the log names it. Of a new one the library's own sampler says as much by the trace's number, in a microsecond.
+        """
+        if traceparent is not None:
+            return True
+        number = getrandbits(128)
+        if number & self._low_bits >= self._sampled_below:
+            return False
+        self._ids.promised = number
+        return True
+
     def begin(
         self, method: str, route: str | None, scheme: str, request_id: str, traceparent: bytes | None
-    ) -> RequestSpan | None:
-        """Begin a request's span and make it the current one; None where it begins a trace that is not sampled.
-
-        That is told before anything is made: a span that is not recorded, its context and its numbers in the log would
-        take a third of a request's time, and lead nobody anywhere. A trace of the caller's goes on, sampled or not, so
-        that the log names it.
+    ) -> RequestSpan:
+        """Begin a request's span and make it the current one.
 
         Parameters
         ----------
@@ -197,28 +207,15 @@ class Traces:
         traceparent: the caller's header of W3C's Trace Context. What else that defines, tracestate and baggage, is
             left out: callers put there what they like.
         """
-        parent = self._nothing_above
-        if traceparent is not None:
-            parent = self._extract({"traceparent": traceparent.decode("latin-1")})
-        elif not self._samples_a_new_one():
-            return None
+        parent = self._extract({"traceparent": traceparent.decode("latin-1")} if traceparent is not None else {})
         shown = "HTTP" if method == "_OTHER" else method
-        name = shown if route is None else f"{shown} {route}"
         attributes = {"http.request.method": method, "url.scheme": scheme, "taskmanager.request_id": request_id}
         if route is not None:
             attributes["http.route"] = route
+        name = shown if route is None else f"{shown} {route}"
         span = self._tracer.start_span(name, context=parent, kind=self._server, attributes=attributes)
         token = self._attach(self._with_span(span))
         return RequestSpan(span, token, trace_fields())
-
-    def _samples_a_new_one(self) -> bool:
-        """What the library's own sampler says of the number of a trace that begins here; itself it takes a microsecond
-        to say so."""
-        number = getrandbits(128)
-        if number & self._low_bits >= self._sampled_below:
-            return False
-        self._ids.promised = number
-        return True
 
     def end(self, request: RequestSpan, status: int | None, error: BaseException | None) -> None:
         """End a request's span.
