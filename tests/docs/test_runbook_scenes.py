@@ -17,6 +17,7 @@ from tests.databases import Database
 from tests.docs.fenced import Command, examples, prints
 from tests.docs.gate_commands import fences
 from tests.docs.gate_scenes import SCENES
+from tests.docs.runbook_codes import GATE_CODES
 from tests.migration_gate.adopters import FASTAPI
 from tests.migration_gate.scratch import Project
 from tests.processes import ROOT, Service, lacking
@@ -118,7 +119,7 @@ def psql() -> None:
         lacking("psql", "install PostgreSQL's client")
 
 
-@pytest.mark.parametrize("code", sorted(path.stem for path in RUNBOOKS.glob("*.md")))
+@pytest.mark.parametrize("code", sorted(GATE_CODES))
 def test_the_runbook_shows_what_its_commands_print(code: str, project: Project, empty_database: Database) -> None:
     library = Library(code, project, empty_database)
     shown = [each for each in _shown(code) if "curl " not in each.text]
@@ -129,7 +130,7 @@ def test_the_runbook_shows_what_its_commands_print(code: str, project: Project, 
         assert prints(command.expected, printed), f"{command.text}\n{printed}"
 
 
-@pytest.mark.parametrize("code", [path.stem for path in RUNBOOKS.glob("*.md") if "$ curl " in path.read_text()])
+@pytest.mark.parametrize("code", [code for code in GATE_CODES if "$ curl " in (RUNBOOKS / f"{code}.md").read_text()])
 def test_the_runbook_shows_what_the_service_tells(code: str, project: Project, empty_database: Database) -> None:
     library = Library(code, project, empty_database)
     with library.serve() as service:
