@@ -40,8 +40,9 @@ _FUNCTION = {
     "max_over_time": "min_over_time",
     "min_over_time": "max_over_time",
     "avg_over_time": "max_over_time",
+    "absent_over_time": "present_over_time",
 }
-_REMOVABLE = frozenset({"clamp_min", "absent"})
+_REMOVABLE = frozenset({"clamp_min"})
 _NEGATED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 

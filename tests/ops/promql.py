@@ -161,6 +161,7 @@ class _Reader:
             return self.operand()
         left = self.binary(level + 1)
         while sign := self.may_take(*_PRECEDENCE[level]):
+            self.may_take("bool")
             matched = self.labels() if self.may_take("on", "ignoring") else ()
             right = self.binary(level + 1)
             left = Binary(Span(left.span.start, right.span.end), sign.span, matched, left, right)

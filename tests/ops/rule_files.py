@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml
 
-from tests.ops.promql import metrics
+from tests.ops.promql import metrics, selectors
 from tests.processes import ROOT
 
 RULES = ROOT / "ops" / "prometheus" / "rules"
 TESTS = ROOT / "ops" / "prometheus" / "tests"
+
+# The code of an alert on the schema is the state that the schema is in.
+STATE_CODE = "{{ $labels.state }}"
 
 # Labels that tell rules of one name apart.
 _TELLING_LABELS = ("metric", "long")
@@ -47,6 +50,15 @@ class Rule:
     def telling(self) -> dict[str, str]:
         """The labels that tell its alerts from those of other rules of its name."""
         return {name: text for name, text in self.body.get("labels", {}).items() if name in _TELLING_LABELS}
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes that its alerts may have: one, or each state that it asks for."""
+        code = self.body["labels"]["code"]
+        if code != STATE_CODE:
+            return [code]
+        matchers = [each for selector in selectors(self.expr) for each in selector.matchers if each.label == "state"]
+        return [state for each in matchers for state in each.value.of(self.expr).strip('"').split("|")]
 
     @property
     def asks_for(self) -> set[str]:
