@@ -80,6 +80,7 @@ class Service:
     folder: where its log goes.
     command: its arguments, in which `{port}` stands for the port; otherwise `taskmanager serve`.
     cwd: its working directory.
+    port: where it listens; one that is free unless it is given.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class Service:
         folder: Path,
         command: tuple[str, ...] | None = None,
         cwd: Path = ROOT,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = folder / f"service-{self.port}.log"
         arguments = command or (sys.executable, "-m", "taskmanager", "serve", "--port", "{port}")

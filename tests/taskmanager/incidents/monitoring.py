@@ -22,7 +22,7 @@ def _binary(*names: str) -> str:
 class Alertmanager(Service):
     """Alertmanager, which sends to a receiver at once, and the Watchdog every second."""
 
-    def __init__(self, folder: Path, webhook: str, key_file: Path) -> None:
+    def __init__(self, folder: Path, webhook: str, key_file: Path, port: int | None = None) -> None:
         folder.mkdir()
         to_incidents = {
             "url": webhook,
@@ -55,7 +55,7 @@ class Alertmanager(Service):
             "--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
         )
-        super().__init__({}, folder, command=command)
+        super().__init__({}, folder, command=command, port=port)
         self.wait_for("/-/ready", 200)
 
 
