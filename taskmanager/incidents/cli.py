@@ -25,7 +25,7 @@ examples:
 
 These commands need neither the service nor its settings nor a database. TASKMANAGER_INCIDENTS_KEY or
 TASKMANAGER_INCIDENTS_KEY_FILE holds the receiver's key, for serving and for asking; TASKMANAGER_INCIDENTS_URL its
-address.
+address; TASKMANAGER_INCIDENTS_ALERTMANAGER is that of the Alertmanager which serving asks.
 
 A name given by --by, or your login without it, is personal data that the journal keeps. --by on-call names a role.
 
@@ -81,6 +81,19 @@ def _add_serve(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         default=timedelta(minutes=5),
         metavar="TIME",
         help="an alert that comes back so soon reopens its incident (default: 5m)",
+    )
+    serve.add_argument(
+        "--alertmanager",
+        metavar="URL",
+        help="ask it every 15 s whether the alerts of open incidents are still there, such as http://localhost:9093"
+        f" (default: {variables.ALERTMANAGER}, or nobody is asked)",
+    )
+    serve.add_argument(
+        "--gone-after",
+        type=_duration,
+        default=timedelta(minutes=2),
+        metavar="TIME",
+        help="resolve an incident whose alert it has not had for so long; longer than its group_interval (default: 2m)",
     )
     serve.set_defaults(run_alone=_run, does="serve")
 

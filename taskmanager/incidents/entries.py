@@ -41,6 +41,9 @@ OF_AN_INCIDENT = frozenset(
 ALERTMANAGER = "alertmanager"
 RECEIVER = "receiver"
 
+# The fact of a resolution whose alert's end was found out and not told: since when Alertmanager has not had it.
+GONE_SINCE = "gone_since"
+
 # Whom the name of a person becomes that is forgotten.
 FORGOTTEN = "(forgotten)"
 

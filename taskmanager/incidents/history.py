@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from taskmanager.incidents.entries import Alert, Entry, Kind, time_text
+from taskmanager.incidents.entries import GONE_SINCE, Alert, Entry, Kind, time_text
 
 
 class State(StrEnum):
@@ -43,6 +43,12 @@ class Incident:
     @property
     def open(self) -> bool:
         return self.state is State.OPEN
+
+    @property
+    def end_found_out(self) -> bool:
+        """Resolved since Alertmanager no longer had the alert, although it had told no end."""
+        last = next((entry for entry in reversed(self.entries) if entry.kind is Kind.RESOLVED), None)
+        return not self.open and last is not None and GONE_SINCE in last.facts
 
     def as_json(self) -> dict[str, Any]:
         """The incident as the API shows it, without its entries."""

@@ -23,6 +23,7 @@ from taskmanager.incidents.journal import JournalNotWritable
 from taskmanager.incidents.metrics import new_registry
 from taskmanager.incidents.problems import NO_STORE, ProblemError
 from taskmanager.incidents.receiver import AlreadySo, NoSuchIncident, Receiver
+from taskmanager.incidents.reconciliation import Reconciliation
 from taskmanager.incidents.webhook import BadWebhook, Notification, read_notification
 
 # An alert is about a kilobyte; a group of thousands still comes through.
@@ -36,18 +37,21 @@ _OPEN_PATHS = ("/livez", "/readyz")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(receiver: Receiver, gatekeeper: Gatekeeper) -> Starlette:
-    """The receiver's application. Its lifespan looks for the heartbeat."""
+def create_app(receiver: Receiver, gatekeeper: Gatekeeper, reconciliation: Reconciliation | None = None) -> Starlette:
+    """The receiver's application. Its lifespan looks for the heartbeat, and asks Alertmanager where that is wanted."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        watch = asyncio.create_task(receiver.keep_watch())
+        looking = [asyncio.create_task(receiver.keep_watch())]
+        if reconciliation is not None:
+            looking.append(asyncio.create_task(reconciliation.keep_looking()))
         try:
             yield
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            for task in looking:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     def guarded(handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:

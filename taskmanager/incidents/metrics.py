@@ -80,6 +80,11 @@ class HistoryCollector(Collector):
             "Times that the journal could not be written.",
             value=receiver.write_failures,
         )
+        yield CounterMetricFamily(
+            "taskmanager_incidents_alertmanager_failures",
+            "Times that Alertmanager was asked for its alerts and did not answer.",
+            value=receiver.alertmanager_failures,
+        )
         yield GaugeMetricFamily(
             "taskmanager_incidents_journal_size_bytes", "Length of the journal.", value=receiver.journal_bytes
         )

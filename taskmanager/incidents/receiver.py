@@ -54,10 +54,12 @@ class Receiver:
         self.damage: tuple[Damage, ...] = journal.contents.damage
         awaited = expect_watchdog or self.history.watchdog is not None
         self.switch = DeadMansSwitch(watchdog_timeout_s, time.monotonic() if awaited else None)
-        self._reopened_within = reopened_within
+        self.reopened_within = reopened_within
         self._turn = asyncio.Lock()
         self._announced = False
         self.write_failures = 0
+        self.alertmanager_failures = 0
+        """Times that it was asked for its alerts and did not answer."""
         self.not_writable_since: datetime | None = None
 
     @property
@@ -69,7 +71,7 @@ class Receiver:
         heartbeats = [notice for notice in notification.notices if notice.watchdog]
         alerts = [notice for notice in notification.notices if not notice.watchdog]
         if alerts:
-            await self._write(lambda history: decide(history, alerts, _now(), self._reopened_within))
+            await self.write(lambda history: decide(history, alerts, _now(), self.reopened_within))
         for heartbeat in heartbeats:
             await self._beat(heartbeat)
 
@@ -88,12 +90,12 @@ class Receiver:
             _must_not_be_so(incident, kind)
             return [Entry(kind, _now(), by, id_, incident.alert, text=text)]
 
-        await self._write(act)
+        await self.write(act)
         return self.history.incidents[id_]
 
     async def deployed(self, by: str, text: str, facts: dict[str, str]) -> Entry:
         """Record a deployment. Raises JournalNotWritable."""
-        (written,) = await self._write(lambda history: [Entry(Kind.DEPLOYMENT, _now(), by, text=text, facts=facts)])
+        (written,) = await self.write(lambda history: [Entry(Kind.DEPLOYMENT, _now(), by, text=text, facts=facts)])
         return written
 
     async def keep_watch(self, every_s: float = 1.0) -> None:
@@ -113,7 +115,7 @@ class Receiver:
         if self.not_writable_since is not None:
             await self._tell_that_it_writes_again(self.not_writable_since)
         if self.switch.silent(time.monotonic()) and not self._announced:
-            await self._write(self._silence)
+            await self.write(self._silence)
             self._announced = True
             logger.error("the Watchdog is silent: no alert may be reaching this receiver")
 
@@ -125,7 +127,7 @@ class Receiver:
         if latest is not None and latest.open:  # of before a restart
             return []
         alert = silence(history.watchdog, since)
-        entry = fires(history, latest, alert, at, RECEIVER, self._reopened_within)
+        entry = fires(history, latest, alert, at, RECEIVER, self.reopened_within)
         return [entry] if entry else []
 
     async def _beat(self, heartbeat: Notice) -> None:
@@ -135,10 +137,10 @@ class Receiver:
         self.switch.beat(time.monotonic())
         known = self.history.watchdog
         if known is None or known.labels != heartbeat.alert.labels:
-            await self._write(lambda history: [Entry(Kind.WATCHDOG_SEEN, _now(), RECEIVER, alert=heartbeat.alert)])
+            await self.write(lambda history: [Entry(Kind.WATCHDOG_SEEN, _now(), RECEIVER, alert=heartbeat.alert)])
         silent = self.history.of_alert(FINGERPRINT)
         if silent is not None and silent.open:
-            await self._write(self._heard_again)
+            await self.write(self._heard_again)
         self._announced = False
 
     def _heard_again(self, history: History) -> list[Entry]:
@@ -150,10 +152,13 @@ class Receiver:
 
     async def _tell_that_it_writes_again(self, since: datetime) -> None:
         facts = {"not_writable_since": since.isoformat(timespec="seconds"), "failures": str(self.write_failures)}
-        await self._write(lambda history: [Entry(Kind.JOURNAL_RECOVERED, _now(), RECEIVER, facts=facts)])
+        await self.write(lambda history: [Entry(Kind.JOURNAL_RECOVERED, _now(), RECEIVER, facts=facts)])
 
-    async def _write(self, decision: Callable[[History], list[Entry]]) -> tuple[Entry, ...]:
-        """Write what `decision` finds in a fork of the history, and make it the history once it is on the disk."""
+    async def write(self, decision: Callable[[History], list[Entry]]) -> tuple[Entry, ...]:
+        """Write what `decision` finds in a fork of the history, and make it the history once it is on the disk.
+
+        Raises JournalNotWritable, and what `decision` raises.
+        """
         # Shielded: whoever no longer waits must not part what is on the disk from what is known here.
         return await asyncio.shield(asyncio.create_task(self._write_in_turn(decision)))
 

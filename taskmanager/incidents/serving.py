@@ -34,6 +34,9 @@ class ServeOptions:
     watchdog_timeout_s: float
     expect_watchdog: bool
     reopened_within: timedelta
+    alertmanager: str | None
+    """The option, None where it is not given: then the variable counts."""
+    gone_after_s: float
 
 
 def serve(options: ServeOptions) -> int:
@@ -41,6 +44,7 @@ def serve(options: ServeOptions) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         keys = variables.keys()
+        alertmanager = variables.alertmanager(options.alertmanager)
     except variables.UnusableVariable as error:
         return _complain(str(error), UNUSABLE_SETTINGS)
     if not keys and not is_loopback(options.host):
@@ -63,7 +67,7 @@ def serve(options: ServeOptions) -> int:
             return _complain(_reason(error), CANNOT_START)
         try:
             _tell(journal, address, keyed=bool(keys))
-            return _run(options, journal, keys, listener)
+            return _run(options, journal, keys, listener, alertmanager)
         finally:
             journal.close()
             lock.release()
@@ -110,12 +114,15 @@ def _tell(journal: Journal, address: str, *, keyed: bool) -> None:
         logger.warning("the journal ends in the middle of a line, which cannot be set aside yet: the disk refuses")
 
 
-def _run(options: ServeOptions, journal: Journal, keys: tuple[str, ...], listener: socket.socket) -> int:
+def _run(
+    options: ServeOptions, journal: Journal, keys: tuple[str, ...], listener: socket.socket, alertmanager: str
+) -> int:
     # Here and not above: what is refused must not wait for these imports.
     import uvicorn
 
     from taskmanager.incidents.http_api import create_app
     from taskmanager.incidents.receiver import Receiver
+    from taskmanager.incidents.reconciliation import Reconciliation, asking
 
     receiver = Receiver(
         journal,
@@ -123,8 +130,9 @@ def _run(options: ServeOptions, journal: Journal, keys: tuple[str, ...], listene
         expect_watchdog=options.expect_watchdog,
         reopened_within=options.reopened_within,
     )
+    reconciliation = Reconciliation(receiver, asking(alertmanager), options.gone_after_s) if alertmanager else None
     config = uvicorn.Config(
-        create_app(receiver, Gatekeeper(keys)),
+        create_app(receiver, Gatekeeper(keys), reconciliation),
         log_config=None,
         access_log=False,
         server_header=False,

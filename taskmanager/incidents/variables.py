@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 KEY = "TASKMANAGER_INCIDENTS_KEY"
 KEY_FILE = "TASKMANAGER_INCIDENTS_KEY_FILE"
 URL = "TASKMANAGER_INCIDENTS_URL"
+ALERTMANAGER = "TASKMANAGER_INCIDENTS_ALERTMANAGER"
 ENV_FILE = "TASKMANAGER_ENV_FILE"
 
 DEFAULT_URL = "http://127.0.0.1:9095"
@@ -43,6 +45,33 @@ def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
     except (OSError, ValueError):
         return ""
     return dotenv_values(stream=StringIO(text), interpolate=False).get(name) or ""
+
+
+def alertmanager(option: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Alertmanager's address: the option's, else the variable's, else empty.
+
+    Raises
+    ------
+    UnusableVariable: it is no address.
+    """
+    url = option if option is not None else variable(ALERTMANAGER, environment).strip()
+    name = ALERTMANAGER if option is None else "--alertmanager"
+    if url and not _is_address(url):
+        raise UnusableVariable(
+            f"{name} is no address: http://HOST:9093 or https://HOST/PATH, without user, password, query and spaces"
+        )
+    return url
+
+
+def _is_address(url: str) -> bool:
+    if not re.fullmatch(r"[\x21-\x7e]+", url, re.ASCII):
+        return False
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return fits and "@" not in parts.netloc and not parts.query and not parts.fragment
 
 
 def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

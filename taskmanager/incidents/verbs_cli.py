@@ -41,6 +41,8 @@ def _serve(options: argparse.Namespace) -> int:
             options.watchdog_timeout.total_seconds(),
             options.expect_watchdog,
             options.reopen_within,
+            options.alertmanager,
+            options.gone_after.total_seconds(),
         )
     )
 

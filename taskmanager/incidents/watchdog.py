@@ -40,6 +40,10 @@ class DeadMansSwitch:
             return True
         return self._awaited_since is not None and now - self._awaited_since > self.timeout_s
 
+    def heard(self, now: float) -> bool:
+        """Whether a heartbeat came to this process, and recently."""
+        return self._seen is not None and not self.silent(now)
+
     def age_s(self, now: float) -> float | None:
         """Seconds since the last heartbeat, None before the first one of this process."""
         return None if self._seen is None else max(0.0, now - self._seen)

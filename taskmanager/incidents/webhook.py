@@ -120,6 +120,11 @@ def _notice(alert: Any) -> Notice:
     status = alert.get("status")
     if status not in ("firing", "resolved"):
         raise _Faulty("/status", "It must be firing or resolved.")
+    return Notice(read_alert(alert), status == "firing", _time(alert, "endsAt"))
+
+
+def read_alert(alert: dict[str, Any]) -> Alert:
+    """What is kept of an alert as Alertmanager writes it, in a webhook as in its API. Raises ValueError."""
     fingerprint = alert.get("fingerprint")
     if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
         raise _Faulty("/fingerprint", "It must be the hexadecimal digits that Alertmanager gives to an alert.")
@@ -130,8 +135,7 @@ def _notice(alert: Any) -> Notice:
         for name, annotation in _ANNOTATED_LINKS.items()
         if _LINK.fullmatch(annotations.get(annotation, ""))
     }
-    kept = Alert(fingerprint, _code(labels), labels, links, _time(alert, "startsAt"))
-    return Notice(kept, status == "firing", _time(alert, "endsAt"))
+    return Alert(fingerprint, _code(labels), labels, links, _time(alert, "startsAt"))
 
 
 def _texts(alert: dict[str, Any], name: str) -> dict[str, str]:

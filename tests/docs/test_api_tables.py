@@ -123,7 +123,12 @@ def test_every_setting_is_told_with_its_default_first(document: Path) -> None:
 
     of_the_receiver = {name for name in told if name.startswith("TASKMANAGER_INCIDENTS_")}
     assert told.keys() - of_the_receiver == {variable_of(name) for name in fields}
-    assert of_the_receiver == {incidents_variables.KEY, incidents_variables.KEY_FILE, incidents_variables.URL}
+    assert of_the_receiver == {
+        incidents_variables.KEY,
+        incidents_variables.KEY_FILE,
+        incidents_variables.URL,
+        incidents_variables.ALERTMANAGER,
+    }
     assert all(f"#{variable}=" in example for variable in told)
     for name, field in fields.items():
         if field.default:

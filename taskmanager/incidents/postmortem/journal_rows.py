@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from taskmanager.incidents.entries import ALERTMANAGER, RECEIVER, read_time
+from taskmanager.incidents.entries import ALERTMANAGER, GONE_SINCE, RECEIVER, read_time
 from taskmanager.incidents.postmortem.timeline import Event, Origin, Window
 
 _BY_WHOM = {ALERTMANAGER: "by_alertmanager", RECEIVER: "by_receiver"}
@@ -25,9 +25,17 @@ def events(incident: dict[str, Any], deployments: list[dict[str, Any]], window: 
 
 def _row(entry: dict[str, Any], incident: dict[str, Any]) -> Event:
     kind = entry["kind"]
-    key = f"{kind}_{_BY_WHOM.get(entry['who'], 'by_hand')}" if kind == "resolved" else kind
+    key = _resolution(entry) if kind == "resolved" else kind
     values = {"id": str(incident["id"]), "alert": incident["alert"], "text": entry.get("text", "")}
-    return Event(read_time(entry["at"]), Origin.JOURNAL, key, values, mends=kind == "resolved" and bool(values["text"]))
+    return Event(
+        read_time(entry["at"]), Origin.JOURNAL, key, values, mends=key == "resolved_by_hand" and bool(values["text"])
+    )
+
+
+def _resolution(entry: dict[str, Any]) -> str:
+    if GONE_SINCE in entry.get("facts", {}):
+        return "resolved_found_out"
+    return f"resolved_{_BY_WHOM.get(entry['who'], 'by_hand')}"
 
 
 def _deployments(deployments: list[dict[str, Any]], window: Window) -> Iterator[Event]:
