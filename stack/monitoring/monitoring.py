@@ -14,6 +14,7 @@ from stack.monitoring.part import Part
 from stack.monitoring.programs import Programs
 from stack.monitoring.prometheus_configuration import Addresses, derive_configuration
 from stack.monitoring.receivers import render
+from stack.ports import LOOPBACK
 from stack.private_file import write_private
 from stack.process import describe_end
 
@@ -161,7 +162,10 @@ class Monitoring:
 
     def _receiver_command(self) -> list[str]:
         command = [sys.executable, "-m", "taskmanager", "incidents", "serve"]
-        return [*command, "--port", f"{self.plan.ports.incidents}", "--journal", f"{self.journal}"]
+        # It is asked for the ends that it does not tell.
+        alertmanager = f"http://{LOOPBACK}:{self.plan.ports.alertmanager}"
+        own = ("--port", f"{self.plan.ports.incidents}", "--journal", f"{self.journal}", "--alertmanager", alertmanager)
+        return [*command, *own]
 
     def _alertmanager_command(self) -> list[str | Path]:
         address = f"127.0.0.1:{self.plan.ports.alertmanager}"

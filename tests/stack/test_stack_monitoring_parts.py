@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -142,3 +143,8 @@ def test_the_data_are_bounded_and_nothing_listens_but_on_this_machine(running: M
     assert yaml.safe_load(status["config"]["original"])["route"]["receiver"] == "on-call"
     running.prometheus.hasten()
     assert wait_until(lambda: running.prometheus.poll() == 128 + signal.SIGKILL, PATIENCE)
+
+
+def test_the_receiver_knows_the_alertmanager_beside_it(running: Monitoring) -> None:
+    command = psutil.Process(running.receiver.pid).cmdline()
+    assert command[command.index("--alertmanager") + 1] == running.alertmanager.url
