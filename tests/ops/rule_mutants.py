@@ -129,13 +129,7 @@ def judge(rule: Rule, rules: Sequence[Rule], tests: Sequence[TestGroup], changed
         present = {each.group for each in needed}
         own = write_tests(mine, present, folder)
         if failing := objection(rules_file(needed, {}), own):
-<<<<<<< HEAD
-            raise NoTest(
-                f"a test of {rule.id} fails as it is: {_promtool('test', 'rules', str(failing)).stderr[:2000]}"
-            )
-=======
             raise NoTest(f"a test of {rule.id} fails as it is: {promtool('test', 'rules', str(failing)).stderr[:2000]}")
->>>>>>> ae74020 (Hold rules, tests and code against each other, and the harness of the mutants against tests that are too weak)
         _must_load(changed, folder)
         beside = write_tests(scenes(tests), present, _subfolder(folder, "scenes"))
         outcomes = []
