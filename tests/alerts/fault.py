@@ -86,6 +86,7 @@ class Fault:
     resolved_within_s: how long its end is waited for, from the repair on.
     hold_s: how long the fault stays after the notification, so that what follows from it can be seen.
     seen_by: where somebody learns of it.
+    deafens_the_receiver: whether the incident receiver itself cannot be told.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Fault:
     resolved_within_s: float = 90.0
     hold_s: float = 0.0
     seen_by: SeenBy = SeenBy.WEBHOOK
+    deafens_the_receiver: bool = False
 
     @property
     def immediate(self) -> bool:

@@ -18,6 +18,8 @@ from tests.alerts.rig.traffic import MARKS
 from tests.processes import ROOT
 
 LOOK_EVERY_S = 0.1
+# Alertmanager tells the receiver and the webhook at the same time.
+RECORDED_WITHIN_S = 5.0
 # A fault comes at any moment between two scrapes.
 PHASE_S = 1.0
 # What else is told of a fault is waited for so long after the alert's end: nothing more may come.
@@ -106,6 +108,7 @@ class _Round:
             else:
                 outcome.told_s = seen.at - began
                 outcome.labels, outcome.annotations = seen.labels, seen.annotations
+                self._require_incident(seen, "open")
                 time.sleep(fault.hold_s)
         repaired = time.monotonic()
         outcome.repaired_s = repaired - began
@@ -117,9 +120,23 @@ class _Round:
                 outcome.problems.append(f"the end of {fault.alert} was not told within {within_s:.0f} s of the repair")
             else:
                 outcome.resolved_s = max(0.0, end.at - repaired)
+                self._require_incident(seen, "resolved")
             time.sleep(QUIET_AFTERWARDS_S)
         outcome.answers = {str(answer): count for answer, count in self.rig.traffic.answers.items()}
         self._look_at_what_was_told(began, began_utc)
+
+    def _require_incident(self, seen: Notice, state: str) -> None:
+        """The incident receiver is told as well, and keeps it."""
+        if self.fault.seen_by is not SeenBy.WEBHOOK or self.fault.deafens_the_receiver:
+            return
+        deadline = time.monotonic() + RECORDED_WITHIN_S * self._patience
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                for incident in self.rig.receiver_answers("/incidents?state=all"):
+                    if (incident["fingerprint"], incident["state"]) == (seen.fingerprint, state):
+                        return
+            time.sleep(LOOK_EVERY_S)
+        self.outcome.problems.append(f"the incident receiver has no incident of it that is {state}")
 
     def _look_at_what_was_told(self, began: float, began_utc: float) -> None:
         fault, outcome = self.fault, self.outcome
@@ -173,7 +190,7 @@ class _Round:
                 yield Notice(time.monotonic(), FIRING, alert["labels"], alert["annotations"], alert["activeAt"], "")
 
     def _incidents(self) -> Iterator[Notice]:
-        for incident in self.rig.receiver_answers("/incidents?state=open")["incidents"]:
+        for incident in self.rig.receiver_answers("/incidents?state=open"):
             links = {f"{name}_url": link for name, link in incident["links"].items()}
             yield Notice(time.monotonic(), FIRING, incident["labels"], links, incident["starts_at"], "")
 

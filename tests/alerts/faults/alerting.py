@@ -156,6 +156,7 @@ FAULTS = (
         told="the incident receiver is given a key that Alertmanager does not have",
         labels=of_the_monitoring("critical", "notifications_failing", integration="webhook"),
         inject=receiver_wants_a_key,
+        deafens_the_receiver=True,
         setting=Setting(shortened=5),
         # The next Watchdog, which comes every nine seconds.
         seen_within_s=15.0,
@@ -199,6 +200,7 @@ FAULTS = (
         told="the incident receiver is stopped",
         labels=of_the_monitoring("critical", "incident_receiver_down"),
         inject=receiver_stopped,
+        deafens_the_receiver=True,
         within_s=90.0,
         resolved_within_s=150.0,
         allowed=frozenset({"NotificationsFailing"}),

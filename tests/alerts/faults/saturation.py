@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
 
 from taskmanager.observability.postgres_activity import INTERVAL_S
 from tests.alerts.fault import Fault, Setting, of_the_service
+from tests.alerts.faults.requests import misbehaves
 from tests.alerts.rig import Rig
 from tests.alerts.rig.disk import fill
 from tests.alerts.rig.laboratory import MAX_CONNECTIONS
@@ -31,6 +32,10 @@ def database_far_away(rig: Rig) -> Iterator[float]:
     finally:
         for proxy in rig.proxies:
             proxy.slow_down(0.0)
+
+
+def statements_become_slow(rig: Rig) -> AbstractContextManager[float]:
+    return misbehaves(rig, wait_s=0.3)
 
 
 @contextmanager
@@ -125,10 +130,10 @@ FAULTS = (
     Fault(
         name="more_than_it_takes",
         alert="RequestsRefused",
-        told="more requests at once than TASKMANAGER_MAX_IN_FLIGHT, since the database has become slow",
+        told="statements become slow, so that more requests are in work than TASKMANAGER_MAX_IN_FLIGHT allows",
         labels=of_the_service("warning", "overloaded"),
-        inject=database_far_away,
-        setting=Setting(proxied=True, variables={"TASKMANAGER_MAX_IN_FLIGHT": "2"}, clients=6, pause_s=0.05),
+        inject=statements_become_slow,
+        setting=Setting(faulty=True, variables={"TASKMANAGER_MAX_IN_FLIGHT": "8"}, clients=24, pause_s=0.3),
         within_s=120.0,
         resolved_within_s=250.0,
         # They are errors for whoever meets them.
