@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_api_examples import ENGLISH, FRENCH
+from tests.docs.documents import DOCUMENTS
 from tests.processes import ROOT
-
-SENTRY = (ROOT / "docs" / "sentry.md", ROOT / "docs" / "fr" / "sentry.md")
-DOCUMENTS = (ROOT / "README.md", ROOT / "README.fr.md", ENGLISH, FRENCH, *SENTRY)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
