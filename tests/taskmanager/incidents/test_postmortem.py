@@ -64,10 +64,10 @@ def _fields(sentence: str) -> set[str]:
 
 
 def test_every_code_that_has_a_runbook_and_stops_traffic_or_warns_has_a_cause() -> None:
-    """`ahead_compatible` is what a rollout looks like, and no alert."""
+    """`ahead_compatible` is what a rollout looks like, and no alert; the watchdog is one that is no incident."""
     runbooks = {file.stem for file in (ROOT / "docs" / "runbooks").glob("*.md")} - {"ahead_compatible"}
 
-    assert runbooks - {"README"} <= language("en").causes.keys()
+    assert runbooks - {"README", "watchdog"} <= language("en").causes.keys()
 
 
 def test_french_is_typeset() -> None:
@@ -263,11 +263,11 @@ ALWAYS = [{"alert": "MigrationFailed", "expr": "vector(1) == 1", "labels": {"sev
 
 
 def test_a_prometheus_that_refuses_one_question_still_answers_the_others(tmp_path: Path) -> None:
-    with Prometheus(tmp_path / "prometheus", {}, ALWAYS, None, "--query.max-samples=100") as prometheus:
+    with Prometheus(tmp_path / "prometheus", {}, ALWAYS, None, "--query.max-samples=5000") as prometheus:
         facts = gather(RESOLVED, [], Addresses(prometheus.url), timedelta(minutes=1))
 
     (source,) = [source for source in facts.sources if source.origin is Origin.PROMETHEUS]
     assert source.asked is Asked.IN_PART
     assert "too many samples" in source.reason
-    assert facts.impact is not None
-    assert facts.impact.requests == 0
+    # The one about all requests needs the most.
+    assert facts.impact is None
