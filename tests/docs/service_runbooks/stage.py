@@ -96,12 +96,10 @@ class Stage:
 
     def serve(self, port: int, **settings: str) -> Service:
         """A replica on a port, with this scene's database unless told otherwise."""
-        command = (*self.shell.within, sys.executable, "-m", "taskmanager", "serve", "--port", str(port))
+        command = (*self.shell.within, sys.executable, "-m", "taskmanager", "serve", "--port", "{port}")
         named = ("DATABASE_URL", "MIGRATION_DATABASE_URL", DISK)
         own = {name: self.shell.variables[name] for name in named if name in self.shell.variables}
-        service = Service(own | settings, self.folder, command)
-        service.port, service.url = port, f"http://127.0.0.1:{port}"
-        return self._running.enter_context(service)
+        return self._running.enter_context(Service(own | settings, self.folder, command, port=port))
 
     def execute(self, *statements: str, as_migrator: bool = False) -> list[tuple[object, ...]]:
         """Run statements, as the superuser unless told otherwise, and return the last one's rows."""
