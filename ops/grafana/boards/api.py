@@ -25,7 +25,11 @@ _NOW = row(
     5,
     number(
         "Requests",
-        About("Requests answered in a second, over the last minute.", "what this hour of the day usually has."),
+        About(
+            "Requests answered in a second, over the last minute.",
+            "what this hour of the day usually has.",
+            boards=(INCIDENT,),
+        ),
         "reqps",
         Query(requests("1m"), "requests"),
         width=6,

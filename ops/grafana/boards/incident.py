@@ -135,7 +135,11 @@ _MIGRATIONS = row(
     ),
     number(
         "Last successful migration",
-        About("How long ago a run of migrations last succeeded.", "as long as since the last release with one."),
+        About(
+            "How long ago a run of migrations last succeeded.",
+            "as long as since the last release with one.",
+            boards=(DATABASE,),
+        ),
         "dtdurations",
         Query(f"time() - max(migration_gate_last_success_timestamp_seconds{{{REPLICAS}}})", "ago"),
         decimals=0,

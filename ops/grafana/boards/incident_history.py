@@ -73,7 +73,11 @@ def _median(what: str) -> str:
 
 _ACKNOWLEDGE = number(
     "Time to acknowledge",
-    About("The median time from an incident's opening until somebody took it up, in the chosen time.", "minutes."),
+    About(
+        "The median time from an incident's opening until somebody took it up, in the chosen time.",
+        "minutes.",
+        boards=(META,),
+    ),
     "dtdurations",
     Query(_median("acknowledge"), "median"),
     width=8,
@@ -83,7 +87,11 @@ _ACKNOWLEDGE = number(
 
 _RESOLVE = number(
     "Time to resolve",
-    About("The median time from an incident's opening to its resolution, in the chosen time.", "below 30 minutes."),
+    About(
+        "The median time from an incident's opening to its resolution, in the chosen time.",
+        "below 30 minutes.",
+        boards=(META,),
+    ),
     "dtdurations",
     Query(_median("resolve"), "median"),
     limits=(Limit(1800, "30 minutes"),),
@@ -109,7 +117,11 @@ _COUNTS = graph(
 
 _OPEN_OVER_TIME = graph(
     "Open incidents over time",
-    About("Incidents that are open, by severity.", "0; a step up is an incident, the step down its resolution."),
+    About(
+        "Incidents that are open, by severity.",
+        "0; a step up is an incident, the step down its resolution.",
+        boards=(META,),
+    ),
     "none",
     Query(f"sum by (severity) (taskmanager_incidents_open{{{MONITORING}}})", "{{severity}}"),
     width=12,

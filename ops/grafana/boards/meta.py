@@ -8,7 +8,7 @@ from ops.grafana.boards.limits import CRITICAL, Limit
 from ops.grafana.boards.panels import About, Query
 from ops.grafana.boards.promql import MONITORING, WATCHED, WINDOW
 from ops.grafana.boards.states import LOADED, UP
-from ops.grafana.boards.uids import INCIDENT, META
+from ops.grafana.boards.uids import INCIDENT, META, SLO
 from ops.grafana.boards.words import number, state, timeline
 
 _PROMETHEUS = f'job="prometheus",{MONITORING}'
@@ -163,7 +163,11 @@ _WATCHDOG = row(
     ),
     number(
         "Oldest sample",
-        About("How far back Prometheus remembers; a service level of 30 days needs 30 days.", "30 days or more."),
+        About(
+            "How far back Prometheus remembers; a service level of 30 days needs 30 days.",
+            "30 days or more.",
+            boards=(SLO,),
+        ),
         "dtdurations",
         Query(f"time() - min(prometheus_tsdb_lowest_timestamp_seconds{{{_PROMETHEUS}}})", "of history"),
         decimals=0,
