@@ -241,7 +241,7 @@ _NOT_OURS = {
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
 
-_VERBATIM = {"commit", "keys", "keys_file", "sentry_dsn"}
+_VERBATIM = {"commit", "disk_folder", "keys", "keys_file", "sentry_dsn"}
 
 _ADDRESSES = ("database_url", "migration_database_url")
 

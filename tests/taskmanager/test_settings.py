@@ -88,12 +88,12 @@ EACH_SETTING: list[tuple[str, str, str, object]] = [
     ("TASKMANAGER_AUTH", "None", "auth", Auth.NONE),
     ("TASKMANAGER_KEYS", "Any Text", "keys", "Any Text"),
     ("TASKMANAGER_KEYS_FILE", "/Mounted/keys", "keys_file", Path("/Mounted/keys")),
+    ("TASKMANAGER_DISK_FOLDER", "/Mounted/data", "disk_folder", Path("/Mounted/data")),
     ("TASKMANAGER_CORS_ORIGINS", "https://A.example, http://b:8080", "cors_origins",
      ("https://a.example", "http://b:8080")),
     ("TASKMANAGER_CORS_ORIGINS", "*", "cors_origins", ("*",)),
     ("TASKMANAGER_DOCS", "off", "docs", Docs.OFF),
     ("TASKMANAGER_COMMIT", "0a1b2c3", "commit", "0a1b2c3"),
-    ("TASKMANAGER_DISK_FOLDER", "/srv/data", "disk_folder", Path("/srv/data")),
     ("SENTRY_DSN", "https://Key@Sentry.example/Path/42", "sentry_dsn", "https://Key@Sentry.example/Path/42"),
 ]  # fmt: skip
 
