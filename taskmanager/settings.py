@@ -232,6 +232,7 @@ _NOT_OURS = {
     "env_file",
     "postgres_bin",
     "image",
+    "incidents_alertmanager",
     "incidents_key",
     "incidents_key_file",
     "incidents_url",

@@ -269,7 +269,12 @@ def test_the_example_names_only_settings_that_are_there(folder: Path) -> None:
     assert settings.database_url is not None
     assert settings.env is Environment.DEVELOPMENT
     names = {variable_of(name) for name in Settings.model_fields}
-    of_the_receiver = {incidents_variables.KEY, incidents_variables.KEY_FILE, incidents_variables.URL}
+    of_the_receiver = {
+        incidents_variables.ALERTMANAGER,
+        incidents_variables.KEY,
+        incidents_variables.KEY_FILE,
+        incidents_variables.URL,
+    }
     assert {line.partition("=")[0] for line in variables.splitlines()} == names | of_the_receiver
 
 
