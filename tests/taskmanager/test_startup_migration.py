@@ -117,10 +117,11 @@ def test_a_migration_that_fails_speaks_in_the_form_of_the_log(refusing_database:
     wait_for_migration(service, "failed")
     service.stop()
     lines = json_lines(service)
-    (line,) = [line for line in lines if line.get("code") == "migration_failed"]
-    assert line["level"] == "error"
+    # The migrating child says why, and the service what becomes of it.
+    cause, line = (line for line in lines if line.get("code") == "migration_failed")
+    assert line["level"] == cause["level"] == "error"
     assert line["exit_code"] not in {0, 75}
-    (cause,) = [line for line in lines if line["event"].startswith("migration refused: ")]
+    assert cause["event"].startswith("migration refused: ")
     assert "permission denied for schema public (SQLSTATE 42501)" in cause["event"]
 
 
