@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ def event(
         "told_s": _rounded(outcome.told_s),
         "repaired_s": _rounded(outcome.repaired_s),
         "resolved_s": _rounded(outcome.resolved_s),
-        "labels": dict(outcome.labels),
+        "labels": {name: _without_folder(value) for name, value in outcome.labels.items()},
         "also_told": {name: _rounded(at) for name, at in outcome.also_told.items()},
         "fired": outcome.fired,
         "answers": outcome.answers,
@@ -94,6 +95,11 @@ def quiet_event(outcome: QuietOutcome, number: int, around: Circumstances) -> di
         "machine": dict(around.machine),
         "versions": dict(around.versions),
     }
+
+
+def _without_folder(value: str) -> str:
+    """A rule's group is named by its file, and that lies in a folder that is the round's own."""
+    return re.sub(r"^/.*/", "", value)
 
 
 def _time(seconds: float) -> str:

@@ -34,7 +34,10 @@ MEASURING = (
     "taskmanager/observability/request_metrics.py",
     "taskmanager/observability/service_state.py",
 )
-CONFIGURATION = ("prometheus.yml", "ops/alertmanager/alertmanager.yml")
+PROMETHEUS, ALERTMANAGER = "prometheus.yml", "ops/alertmanager/alertmanager.yml"
+CONFIGURATION = (PROMETHEUS, ALERTMANAGER)
+# The rules read what these collect; a job beside them changes no alert.
+_JOBS = ("taskmanager", "incidents", "prometheus", "alertmanager")
 _DIGITS = 12
 
 
@@ -42,7 +45,8 @@ def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
     """By source of a proof of this alert, its digest: the rules of the alert, not those of the others."""
     return {
         "rules": _of(_rules(alert, root)),
-        **{name: _of(yaml.safe_load((root / name).read_text())) for name in CONFIGURATION},
+        PROMETHEUS: _of(_timing(yaml.safe_load((root / PROMETHEUS).read_text()))),
+        ALERTMANAGER: _of(yaml.safe_load((root / ALERTMANAGER).read_text())),
         "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in MEASURING]),
     }
 
@@ -50,6 +54,16 @@ def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
 def _rules(alert: str, root: Path) -> list[object]:
     rules = shortened.closure(shortened.rule_files(root / RULES), alert)
     return [[group["name"], group.get("interval"), _without_words(rule)] for group, rule in rules]
+
+
+def _timing(prometheus: Mapping[str, Any]) -> dict[str, Any]:
+    """Prometheus' configuration without addresses and keys: every rig has its own."""
+    jobs = {job["job_name"]: job for job in prometheus["scrape_configs"]}
+    addresses = ("static_configs", "authorization")
+    return {
+        "global": prometheus["global"],
+        "jobs": [{key: value for key, value in jobs.get(name, {}).items() if key not in addresses} for name in _JOBS],
+    }
 
 
 def _without_words(rule: Mapping[str, Any]) -> dict[str, Any]:
