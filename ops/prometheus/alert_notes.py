@@ -29,8 +29,8 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
                 "lock is none"
             ),
             (
-                "une instruction ou une connexion échoue, sans que le client y soit pour rien ; attendre le verrou "
-                "d’une migration n’en est pas"
+                "une instruction ou une connexion échoue, pour une raison qui ne tient pas au client ; l’attente d’un "
+                "verrou tenu par une migration ne compte pas"
             ),
             "PostgreSQL stopped; a table dropped",
             "PostgreSQL arrêté ; une table supprimée",
@@ -43,7 +43,7 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
         ),
         "MigrationFailed": Note(
             "the newest run of migrations failed, or its migrator disappeared",
-            "la dernière migration a échoué, ou son exécutant a disparu",
+            "la dernière migration a échoué, ou le processus qui migrait a disparu",
             "a revision that PostgreSQL refuses",
             "une révision que PostgreSQL refuse",
         ),
@@ -61,7 +61,7 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
         ),
         "SchemaBroken": Note(
             "a statement of the service cannot run on the schema, and nobody is migrating",
-            "une instruction du service ne peut pas tourner sur le schéma, et personne ne migre",
+            "une instruction du service ne peut pas s’exécuter sur ce schéma, et personne ne migre",
             "a column dropped; a privilege revoked",
             "une colonne supprimée ; un droit retiré",
         ),
@@ -168,8 +168,8 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "la dérogation accordée",
         ),
         "PoolSaturated": Note(
-            "0.9 of the pool is in use and somebody waits",
-            "0,9 du pool est utilisé et quelqu’un attend",
+            "90 % of the pool are in use and somebody waits",
+            "90 % du pool sont utilisés et quelqu’un attend",
             "connections held by a lock",
             "des connexions tenues par un verrou",
         ),
@@ -186,8 +186,8 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "un appel qui la bloque",
         ),
         "ConnectionsHigh": Note(
-            "0.8 of the sessions that PostgreSQL grants are in use",
-            "0,8 des sessions que PostgreSQL accorde sont utilisées",
+            "80 % of the sessions that PostgreSQL grants are in use",
+            "80 % des sessions que PostgreSQL accorde sont utilisées",
             "idle sessions opened",
             "des sessions ouvertes pour rien",
         ),
@@ -201,7 +201,7 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "a transaction has been open for 60 s",
             "une transaction est ouverte depuis 60 s",
             "a session idle in its transaction",
-            "une session oisive dans sa transaction",
+            "une session inactive dans une transaction",
         ),
         "Deadlocks": Note(
             "PostgreSQL resolved a deadlock",
@@ -210,14 +210,14 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "deux mises à jour croisées",
         ),
         "DiskAlmostFull": Note(
-            "0.1 of the disk is left, or below 0.4 and full within a day at this rate",
-            "il reste 0,1 du disque, ou moins de 0,4 et il sera plein d’ici un jour à ce rythme",
+            "less than 10 % of the disk are left, or less than 40 % and full within a day at this rate",
+            "il reste moins de 10 % du disque, ou moins de 40 % et, à ce rythme, il sera plein dans la journée",
             "a small file system filled",
             "un petit système de fichiers rempli",
         ),
         "Watchdog": Note(
             "always: that it arrives shows that alerts do",
-            "toujours : qu’elle arrive montre que les alertes arrivent",
+            "toujours : son arrivée prouve que les alertes arrivent",
             "it is always there",
             "elle est toujours là",
         ),

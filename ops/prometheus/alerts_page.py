@@ -46,7 +46,7 @@ class Texts:
 
 _TEXTS = {
     "en": Texts(
-        title="# Alerts",
+        title="# Alerts\n\n[En français](fr/alerts.md)",
         opening=(
             "Every alert, made from the rules in [`ops/prometheus/rules/`](../ops/prometheus/rules/) by"
             " `python -m ops.prometheus.alerts_page`; `make check` holds this page against them. How long each took to"
@@ -59,12 +59,12 @@ _TEXTS = {
         by_state="by the [state](gate/how-it-works.md#the-states)",
     ),
     "fr": Texts(
-        title="# Alertes",
+        title="# Alertes\n\n[In English](../alerts.md)",
         opening=(
             "Chaque alerte, produite à partir des règles de [`ops/prometheus/rules/`](../../ops/prometheus/rules/) par"
             " `python -m ops.prometheus.alerts_page --lang fr`\u202f; `make check` confronte cette page aux règles. Le"
             " temps que chacune a mis à prévenir quelqu’un, après une vraie panne, figure dans"
-            " [alerts-proof.md](../alerts-proof.md)."
+            " [alerts-proof.md](../alerts-proof.md) (en anglais)."
         ),
         immediate="## Immédiates\u00a0: annoncées en quelques secondes à tous ceux qui doivent savoir",
         others="## Les autres",

@@ -53,7 +53,7 @@ METRIC_NOTES: Mapping[str, Note] = MappingProxyType(
             "seconds", "percentiles and slow shares by route", "les centiles et la part de réponses lentes, par route"
         ),
         "http_request_duration_highr_seconds": Note(
-            "seconds", "the same over all routes", "la même chose, toutes routes confondues"
+            "seconds", "durations over all routes together", "la durée des requêtes, toutes routes confondues"
         ),
         "http_request_size_bytes": Note("bytes", "what clients send", "ce que les clients envoient"),
         "http_response_size_bytes": Note("bytes", "what they are sent", "ce qui leur est renvoyé"),
@@ -155,7 +155,7 @@ METRIC_NOTES: Mapping[str, Note] = MappingProxyType(
         "migration_gate_runs_total": Note("runs", "migrations by how they ended", "les migrations, selon leur fin"),
         "migration_gate_run_seconds_total": Note("seconds", "how long they took", "leur durée"),
         "migration_gate_lock_wait_seconds_total": Note(
-            "seconds", "how long they waited for each other", "leur attente mutuelle"
+            "seconds", "how long they waited for each other", "le temps passé à attendre le verrou de migration"
         ),
         "migration_gate_lock_retries_total": Note(
             "retries", "how often a table was locked", "combien de fois une table était verrouillée"

@@ -44,7 +44,7 @@ _GROUPS = {
 
 _TEXTS = {
     "en": (
-        "# Metrics",
+        "# Metrics\n\n[En français](fr/metrics.md)",
         (
             "All that `/metrics` tells, generated from the code by `python -m taskmanager.documentation.metrics_page`; "
             "`make check` holds this page against it. Every series is there from the first scrape, but those by route. "
@@ -53,7 +53,7 @@ _TEXTS = {
         ("metric", "type", "labels", "unit", "what for", "alerts"),
     ),
     "fr": (
-        "# Métriques",
+        "# Métriques\n\n[In English](../metrics.md)",
         (
             "Tout ce que dit `/metrics`, produit depuis le code par `python -m taskmanager.documentation.metrics_page "
             "--lang fr` ; `make check` confronte cette page au code. Chaque série est là dès le premier relevé, hormis "

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.ops.prometheus_api import PrometheusApi
 from tests.ops.scene import without_rules
 from tests.ops.story import Story, play
+from tests.prometheus_api import PrometheusApi
 
 
 @pytest.fixture(scope="session")

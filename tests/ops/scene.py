@@ -13,8 +13,8 @@ import httpx
 from stack.monitoring import Monitoring, Part, Plan, Ports
 from stack.postgres import Cluster, create_database, temporary_cluster
 from tests.monitoring_programs import monitoring_programs
-from tests.ops.prometheus_api import PrometheusApi
 from tests.processes import ROOT, Service, free_port, run_alembic
+from tests.prometheus_api import PrometheusApi
 
 CONSOLES = ROOT / "ops" / "prometheus" / "consoles"
 

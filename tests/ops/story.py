@@ -15,8 +15,8 @@ import httpx
 from ops.grafana.boards.__main__ import BOARDS
 from tests.browser import Browser
 from tests.ops.grafana_json import NAMES, Json, Target, annotations, filled_in, read, targets
-from tests.ops.prometheus_api import PrometheusApi
 from tests.ops.scene import Scene, scene
+from tests.prometheus_api import PrometheusApi
 
 PAGES = ("taskmanager.html", "taskmanager.fr.html")
 _WITHIN_S = 90.0
@@ -90,14 +90,14 @@ def play(folder: Path) -> Story:
         broken = _look(prometheus)
 
         playing.cluster.start()
-        wait(lambda: "DatabaseUnreachable" not in prometheus.firing())
+        wait(lambda: "DatabaseUnreachable" not in prometheus.names("firing"))
         wait(lambda: not _ask_all(prometheus, filled_by("acknowledged") | filled_by("resolved")).empty)
         return Story(well, broken, _look(prometheus), told_by_itself)
 
 
 def _look(prometheus: PrometheusApi) -> Seen:
     seen = _ask_all(prometheus)
-    seen.firing = prometheus.firing()
+    seen.firing = prometheus.names("firing")
     for name, expression in annotations(read("incident")).items():
         seen.marks[name] = prometheus.lately(filled_in(expression), seconds=120)
     seen.pages = {page: page_of(prometheus, page) for page in PAGES}

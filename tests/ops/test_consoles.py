@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Browser
-from tests.ops.prometheus_api import PrometheusApi
 from tests.ops.scene import CONSOLES
 from tests.ops.story import PAGES, Seen, Story, page_of, wait
+from tests.prometheus_api import PrometheusApi
 
 ENGLISH, FRENCH = PAGES
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.ops.grafana_json import NAMES, Target, annotations, filled_in, read, targets
-from tests.ops.prometheus_api import PrometheusApi
 from tests.ops.story import Story, ask, filled_by, numbers
+from tests.prometheus_api import PrometheusApi
 
 # Playing the story counts as the first test's time.
 pytestmark = pytest.mark.timeout(480)

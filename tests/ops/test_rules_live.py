@@ -103,7 +103,7 @@ def test_a_service_that_is_well_raises_no_alert(well: Scene) -> None:
     _rules(well)
     assert _absent(well, {'ALERTS{alertname="Watchdog", alertstate="firing"}'}) == set()
 
-    assert well.prometheus.firing() == {"Watchdog"}
+    assert well.prometheus.names("firing") == {"Watchdog"}
 
 
 def test_every_recorded_series_comes_to_be(well: Scene) -> None:

@@ -117,13 +117,19 @@ _DURATION = row(
     graph(
         "Duration of all requests",
         About(
-            "The time within which half, 95 % and 99 % of the requests were answered.",
+            "The time within which half, 95 % and 99 % of the requests were answered, and the mean of all. The mean"
+            " stays low while one request in twenty is slow, so the threshold stands on the 95th percentile.",
             "p95 below 100 ms.",
             ("HighResponseTime",),
             (DATABASE,),
         ),
         "s",
         *(Query(quantile(share, _BUCKETS), f"p{share * 100:.0f}") for share in (0.5, 0.95, 0.99)),
+        Query(
+            f"sum(rate(http_request_duration_seconds_sum{{{REPLICAS}}}[{WINDOW}]))"
+            f" / sum(rate(http_request_duration_seconds_count{{{REPLICAS}}}[{WINDOW}]))",
+            "mean",
+        ),
         limits=(_SLOW,),
         no_value=_NO_REQUESTS,
     ),

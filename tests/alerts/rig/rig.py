@@ -20,13 +20,13 @@ from tests.alerts.rig import faulty_service
 from tests.alerts.rig.capture import Capture
 from tests.alerts.rig.disk import small_disk
 from tests.alerts.rig.laboratory import Laboratory
-from tests.alerts.rig.prometheus_api import PrometheusApi
 from tests.alerts.rig.release import Release
 from tests.alerts.rig.replica import Replica
 from tests.alerts.rig.traffic import Traffic, request
 from tests.databases import EMPTY_TEMPLATE, MIGRATED_TEMPLATE, Database
 from tests.monitoring_programs import monitoring_programs
 from tests.processes import ROOT, free_port
+from tests.prometheus_api import PrometheusApi
 from tests.taskmanager.postgres_proxy import PostgresProxy
 
 STEADY_WITHIN_S = 90.0
@@ -150,7 +150,8 @@ class Rig:
             ),
         )
         enter(self.monitoring)
-        self.prometheus = PrometheusApi(self.monitoring.prometheus.port)
+        self.prometheus = PrometheusApi(self.monitoring.prometheus.url)
+        self._ending.callback(self.prometheus.close)
         self.traffic = enter(
             Traffic(
                 lambda: [replica.port for replica in self.replicas if replica.running],
