@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,14 +43,26 @@ def forget_settings() -> None:
     os.environ["TASKMANAGER_ENV_FILE"] = ""
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers a processor: much of what is tested is how long something waits."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     forget_settings()
+    _listen_to_ctrl_c()
     worker_input = getattr(config, "workerinput", None)
     if worker_input is not None:
         config.stash[_server_key] = Server(**worker_input["postgres"])
     elif not config.option.collectonly:
         _compile_the_product()
         config.stash[_server_key] = _start_server()
+
+
+def _listen_to_ctrl_c() -> None:
+    """A shell starts what it runs in the background deaf to SIGINT, and what these tests start would be so too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure_node(node: Any) -> None:

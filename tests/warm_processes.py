@@ -22,9 +22,14 @@ _LIBRARIES = (
     "alembic.autogenerate",
     "alembic.command",
     "alembic.config",
+    "asyncpg",
+    "dotenv",
+    "fastapi",
     "logging.config",
     "psycopg",
+    "pydantic",
     "sqlalchemy.dialects.postgresql.psycopg",
+    "structlog",
     "tests.warm_processes",
 )
 _context = multiprocessing.get_context("forkserver")
