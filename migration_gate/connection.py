@@ -21,6 +21,7 @@ from migration_gate.ledger import migrator_name
 from migration_gate.observe import observation, standby_fault
 from migration_gate.observed import BrokenStatement, Observed
 from migration_gate.postgres.faults import describe_connect
+from migration_gate.postgres.sqlstate import LOCK_NOT_AVAILABLE
 from migration_gate.postgres.url import UnusableUrl, masked_url, sqlalchemy_url
 from migration_gate.reading import SqlFault
 from migration_gate.statement_proof import proof
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 # In `Config.attributes`: the database, whatever env.py and the environment say. For scratch databases.
 ADDRESS_ATTRIBUTE = "migration_gate.address"
-
-LOCK_NOT_AVAILABLE = "55P03"
 
 # How long either end of a connection may hear nothing of the other, not even of its kernel. Shorter, and a network that
 # stumbles would end a migration of hours; longer, and the locks of one that is lost would hold up traffic.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlalchemy.exc import DBAPIError
 
 from migration_gate.blockers import Blocker, Lookout
-from migration_gate.connection import LOCK_NOT_AVAILABLE
 from migration_gate.errors import StatementRefused
+from migration_gate.postgres.sqlstate import LOCK_NOT_AVAILABLE
 
 logger = logging.getLogger(__name__)
 

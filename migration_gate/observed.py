@@ -106,6 +106,7 @@ class Observed:
 
     `revisions` are the rows of the version table, empty where there is none. `applied` maps each revision that the
     ledger has seen to what it last noted: it is how old code can place a revision that it has never heard of.
+    `broken_statements` are what the last proof found, and `statements_proven` tells whether that was of this schema.
     `ledger_format` is 0 where there is no ledger that this role may read, and `project` whose it is.
     `unusable_schema` is a schema that the role would look in and may not use. `elsewhere` maps schemas in which this
     session does not look, and which hold a version table of the same name, to the revisions in it. `drift` are the

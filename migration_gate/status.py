@@ -26,7 +26,8 @@ class SchemaStatus:
     database_revisions: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    statements_proven: bool = False
+    # A proof that waits for a locked table, as below how far a migration is, makes no other verdict.
+    statements_proven: bool = field(default=False, compare=False)
     broken_statements: tuple[BrokenStatement, ...] = ()
     findings: tuple[Finding, ...] = ()
     evidence: str = ""
@@ -34,7 +35,6 @@ class SchemaStatus:
     solution: str = ""
     rung: str | None = None
     override: Override | None = None
-    # How far a migration is makes no other verdict.
     last_run: LastRun | None = field(default=None, compare=False)
     running: Running | None = field(default=None, compare=False)
 

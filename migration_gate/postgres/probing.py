@@ -19,6 +19,7 @@ from migration_gate.observe import observation
 from migration_gate.observe_ledger import Memory
 from migration_gate.observed import BrokenStatement, Observed
 from migration_gate.postgres.faults import describe
+from migration_gate.postgres.sqlstate import LOCK_NOT_AVAILABLE, QUERY_CANCELED
 from migration_gate.reading import Rows, SqlFault
 from migration_gate.tables import VersionTable
 
@@ -37,8 +38,8 @@ class DatabaseProbe(ABC):
     Parameters
     ----------
     url: `postgresql://…`, as the role whose statements are proven.
-    statements: name to SQL, proven at the first observation, whenever the revisions change, while any is
-        broken, and every `prove_every_s` seconds.
+    statements: name to SQL, proven at the first observation, whenever the revisions change or a run begins or ends,
+        while any is broken, and every `prove_every_s` seconds.
     compare_every_s: how often the catalog is compared with what the last run left.
     timeout_s: bound on connecting, and on each statement.
     """
@@ -97,11 +98,10 @@ class DatabaseProbe(ABC):
         if not self._connected:
             await self._connect()
         observed = await self._read(observation(self._version_table, self._memory))
-        if self._statements:
-            await self._prove(observed)
+        proven = bool(self._statements) and await self._prove(observed)
         return replace(
             observed,
-            statements_proven=bool(self._statements),
+            statements_proven=proven,
             broken_statements=self._broken,
             drift=await self._compared(observed),
         )
@@ -121,19 +121,40 @@ class DatabaseProbe(ABC):
             self._compared_for, self._compared_at = seen, time.monotonic()
         return self._drift
 
-    async def _prove(self, observed: Observed) -> None:
-        """Prove the statements where the last proof is old, or was of another schema."""
+    async def _prove(self, observed: Observed) -> bool:
+        """Prove the statements where the last proof is old, or was of another schema.
+
+        Returns whether `_broken` is a proof of this schema.
+        """
         seen = (observed.revisions, observed.lineage, observed.last_run)
         same = seen == self._proven_for
         if same and not self._broken and time.monotonic() - self._proven_at < self._prove_every_s:
-            return
+            return True
         try:
             self._broken = await self._proof(self._statements)
-        except SqlFault:
+        except SqlFault as fault:
             # A lock on a table, say. It is no news of a schema that was proven a moment ago.
             if not same:
-                raise
+                self._refuse_to_go_unproven(fault, observed)
+                return False
         self._proven_for, self._proven_at = seen, time.monotonic()
+        return True
+
+    def _refuse_to_go_unproven(self, fault: SqlFault, observed: Observed) -> None:
+        """Raise the fault of a proof, where an observation without a proof would say too much.
+
+        A wait that was cut short is no lost database: a migration holds its tables, and would have every replica call
+        the database unreachable. So the rest is told, what was broken stays broken, and the next look proves again.
+        Only where nothing was ever proven, and nobody migrates who would let go of the table, is there neither a word
+        on whether these statements run here nor a reason to expect one: to go on would open a gate that never looked.
+        """
+        waited = fault.sqlstate in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
+        if not waited or not (self._ever_proven or observed.running):
+            raise fault
+
+    @property
+    def _ever_proven(self) -> bool:
+        return self._proven_at > float("-inf")
 
     async def _driven(self, reading: Generator[str, Rows, _Result], run: Callable[[str], Awaitable[Rows]]) -> _Result:
         """Run what a generator of `observe` yields, and return what it returns. `run` raises SqlFault."""

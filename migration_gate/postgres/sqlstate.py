@@ -1,6 +1,10 @@
-"""What mends a migration's statement that PostgreSQL refused, told by the SQLSTATE of the refusal."""
+"""What a SQLSTATE tells: which wait was cut short, and what mends a migration's statement that was refused."""
 
 from __future__ import annotations
+
+# After `lock_timeout`, and after `statement_timeout` or somebody's pg_cancel_backend.
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
 
 _ROWS = "write a revision before this one that mends the rows which break it; then run this command again"
 _ROOM = "make room on the server, for twice the table where it is rewritten; then run this command again"

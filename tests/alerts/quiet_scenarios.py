@@ -20,6 +20,8 @@ AFTERWARDS_S = 50.0
 
 _STEPS = 9
 _STEP_S = 5
+# As long as the gate lets a statement wait for a table, and what queues up behind it.
+_HELD_S = 3
 _EXPANDS, _FILLS, _INDEXES = "5eed0000000a", "5eed0000000b", "5eed0000000c"
 
 
@@ -94,9 +96,14 @@ def restarted_one_after_the_other(rig: Rig) -> None:
 
 
 def migrating_release(rig: Rig) -> Release:
-    """A release whose migration takes most of a minute: a column, a long filling, an index."""
+    """A release whose migration takes most of a minute: a column, a long filling, an index.
+
+    The column's revision keeps `tasks` to itself until it is committed. Requests wait for it meanwhile, and whichever
+    gives up is answered 503: that is the migration's price, so the answers are not judged here, and the alerts are.
+    """
     release = rig.new_release()
-    release.revision(_EXPANDS, 'op.execute("ALTER TABLE tasks ADD COLUMN note text")')
+    column = 'op.execute("ALTER TABLE tasks ADD COLUMN note text")'
+    release.revision(_EXPANDS, f'{column}\nop.execute("SELECT pg_sleep({_HELD_S})")')
     release.revision(_FILLS, f'for _ in range({_STEPS}):\n    op.execute("SELECT pg_sleep({_STEP_S})")')
     index = 'op.execute("CREATE INDEX CONCURRENTLY tasks_note_idx ON tasks (note)")'
     release.revision(_INDEXES, f"with op.get_context().autocommit_block():\n    {index}")

@@ -121,17 +121,6 @@ async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     assert "could not be resolved" in fault.message
 
 
-async def test_a_lock_on_a_table_is_not_a_broken_statement(library: Database, probe: AsyncpgProbe) -> None:
-    with psycopg.connect(library.migrator_url) as migrating:
-        migrating.execute("LOCK TABLE book IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(DatabaseUnreachable) as error:
-            await probe()
-
-    assert error.value.transient
-    assert "55P03" in error.value.message
-    assert (await probe()).broken_statements == ()
-
-
 async def test_a_lock_on_the_version_table_is_a_moment_without_an_answer(
     library: Database, probe: AsyncpgProbe
 ) -> None:

@@ -153,17 +153,6 @@ async def test_it_connects_anew_after_its_session_was_ended(library: Database, p
     assert _sessions(library) != before
 
 
-async def test_a_lock_on_a_table_is_a_moment_without_an_answer_and_no_broken_statement(
-    library: Database, probe: PsycopgProbe
-) -> None:
-    with psycopg.connect(library.migrator_url) as migrating:
-        migrating.execute("LOCK TABLE book IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(DatabaseUnreachable, match="55P03"):
-            await probe()
-
-    assert (await probe()).broken_statements == ()
-
-
 async def test_missing_columns_and_privileges_are_told_until_they_are_mended(
     library: Database, probe: PsycopgProbe
 ) -> None:
