@@ -58,21 +58,23 @@ class PostgresActivity(Collector):
         self._connection: asyncpg.Connection | None = None
         self._seen: asyncpg.Record | None = None
         self._size_bytes = math.nan
-        self._size_read_at = -math.inf
+        self._size_asked_at = -math.inf
         self._deadlocks: int | None = None
         # Transactions by process and virtual id, and since when they are known.
         self._transactions: dict[str, float] = {}
         self._told = False
+        self._size_told = False
 
     async def run(self) -> None:
         """Read for ever. Ends only by cancellation, and closes its connection then."""
         try:
             while True:
                 await self._read_or_forget()
+                if self._seen is not None and time.monotonic() - self._size_asked_at >= SIZE_EVERY_S:
+                    await self._measure_or_forget()
                 await asyncio.sleep(INTERVAL_S)
         finally:
-            if self._connection is not None:
-                self._connection.terminate()
+            self._hang_up()
 
     async def _read_or_forget(self) -> None:
         try:
@@ -80,9 +82,7 @@ class PostgresActivity(Collector):
                 await self._read()
         except Exception as error:  # noqa: BLE001  these figures must never be what ends a service
             self._seen = None
-            if self._connection is not None:
-                self._connection.terminate()
-                self._connection = None
+            self._hang_up()
             if not self._told:
                 logger.warning("the database's activity cannot be read", extra={"exception.type": type(error).__name__})
             self._told = True
@@ -94,11 +94,32 @@ class PostgresActivity(Collector):
             self._connection = await asyncpg.connect(self._url, server_settings=_SESSION, statement_cache_size=0)
         (row,) = await self._connection.fetch(_ACTIVITY)
         now = time.monotonic()
-        if now - self._size_read_at >= SIZE_EVERY_S:
-            self._size_bytes, self._size_read_at = float(await self._connection.fetchval(_SIZE)), now
         self._transactions = {each: self._transactions.get(each, now) for each in row["transactions"] or ()}
         self._deadlocks = row["deadlocks"]
         self._seen = row
+
+    async def _measure_or_forget(self) -> None:
+        """Apart from the rest: a database whose size takes longer than the timeout must not blind the other figures."""
+        # Before it is asked for, so that one that cannot be read costs its time once a pause and not at every look.
+        self._size_asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                assert self._connection is not None
+                self._size_bytes = float(await self._connection.fetchval(_SIZE))
+        except Exception as error:  # noqa: BLE001  as above
+            self._size_bytes = math.nan
+            # A statement that was given up may still be at work on it.
+            self._hang_up()
+            if not self._size_told:
+                logger.warning("the database's size cannot be read", extra={"exception.type": type(error).__name__})
+            self._size_told = True
+        else:
+            self._size_told = False
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
     def collect(self) -> Iterator[Metric]:
         yield self._gauge("connections", "Sessions that the server has.", self._value("connections"))

@@ -19,6 +19,15 @@ Serve = Callable[..., Service]
 
 PREFIX = "taskmanager_postgres_"
 
+# What stands in the path before pg_catalog is found before it. A sequence keeps its count when a statement is given up.
+SLOW_SIZE = (
+    "CREATE SCHEMA slow",
+    "GRANT USAGE ON SCHEMA slow TO public",
+    "CREATE SEQUENCE slow.asked",
+    "CREATE FUNCTION slow.pg_database_size(name) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER"
+    " AS $$ BEGIN PERFORM nextval('slow.asked'); PERFORM pg_sleep(60); RETURN 1; END $$",
+)
+
 
 def known(text: str, name: str) -> float:
     number = value(text, PREFIX + name)
@@ -110,3 +119,23 @@ def test_while_the_server_is_away_nothing_old_is_told_as_if_it_were_new(
         proxy.restore()
         scraped_until(service, lambda text: known(text, "connections") > 0)
     assert service.log.count("activity cannot be read") == 1
+
+
+def test_a_size_that_takes_too_long_to_read_costs_itself_alone_and_is_not_asked_for_at_every_look(
+    migrated_database: Database, serve: Serve
+) -> None:
+    for statement in SLOW_SIZE:
+        migrated_database.execute(statement)
+    with psycopg.connect(migrated_database.admin_url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {migrated_database.name} SET search_path = public, slow, pg_catalog")
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+
+    with psycopg.connect(migrated_database.migrator_url) as idle:
+        idle.execute("SELECT 1")
+        text = scraped_until(service, lambda text: known(text, "longest_transaction_seconds") > 5)
+
+    assert known(text, "connections") > 0
+    assert math.isnan(known(text, "database_size_bytes"))
+    assert migrated_database.execute("SELECT last_value, is_called FROM slow.asked") == [(1, True)]
+    assert service.log.count("size cannot be read") == 1
