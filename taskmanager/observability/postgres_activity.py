@@ -70,8 +70,8 @@ class PostgresActivity(Collector):
         try:
             while True:
                 await self._read_or_forget()
-                if self._seen is not None and time.monotonic() - self._size_asked_at >= SIZE_EVERY_S:
-                    await self._measure_or_forget()
+                if self._connection is not None and time.monotonic() - self._size_asked_at >= SIZE_EVERY_S:
+                    await self._measure_or_forget(self._connection)
                 await asyncio.sleep(INTERVAL_S)
         finally:
             self._hang_up()
@@ -98,14 +98,13 @@ class PostgresActivity(Collector):
         self._deadlocks = row["deadlocks"]
         self._seen = row
 
-    async def _measure_or_forget(self) -> None:
+    async def _measure_or_forget(self, connection: asyncpg.Connection) -> None:
         """Apart from the rest: a database whose size takes longer than the timeout must not blind the other figures."""
         # Before it is asked for, so that one that cannot be read costs its time once a pause and not at every look.
         self._size_asked_at = time.monotonic()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                assert self._connection is not None
-                self._size_bytes = float(await self._connection.fetchval(_SIZE))
+                self._size_bytes = float(await connection.fetchval(_SIZE))
         except Exception as error:  # noqa: BLE001  as above
             self._size_bytes = math.nan
             # A statement that was given up may still be at work on it.

@@ -24,8 +24,10 @@ SLOW_SIZE = (
     "CREATE SCHEMA slow",
     "GRANT USAGE ON SCHEMA slow TO public",
     "CREATE SEQUENCE slow.asked",
-    "CREATE FUNCTION slow.pg_database_size(name) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER"
-    " AS $$ BEGIN PERFORM nextval('slow.asked'); PERFORM pg_sleep(60); RETURN 1; END $$",
+    """
+    CREATE FUNCTION slow.pg_database_size(name) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    AS $$ BEGIN PERFORM nextval('slow.asked'); PERFORM pg_sleep(60); RETURN 1; END $$
+    """,
 )
 
 
