@@ -11,7 +11,6 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     PlatformCollector,
-    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -22,6 +21,7 @@ from taskmanager.access.api_key_scheme import needs
 from taskmanager.access.keys import METRICS_READ
 from taskmanager.dispatch.direct_route import DirectRoute
 from taskmanager.documentation import documented
+from taskmanager.observability.process_metrics import ProcessFigures
 from taskmanager.settings import Settings
 
 
@@ -36,7 +36,7 @@ def new_registry(settings: Settings, code_heads: Iterable[str], collectors: Iter
     registry = CollectorRegistry()
     # A series a counter that tells when the counter was born doubles the scrape and is asked for by nobody.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    ProcessCollector(registry=registry)
+    ProcessFigures(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     for collector in collectors:

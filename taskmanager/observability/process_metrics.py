@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from taskmanager.dispatch.admission import Admission
 from taskmanager.observability.event_loop import EventLoopLag
 from taskmanager.observability.service_state import AppState, ServiceState
+
+# The same for every application of this process: each change of it is taken for a restart.
+_IMPORTED_AT_S = time.time()
+_START_TIME = "process_start_time_seconds"
+
+
+class ProcessFigures(ProcessCollector):
+    """prometheus_client's own, and when the process was started where those do not tell it.
+
+    They are read from /proc, which macOS does not have.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        figures = list(super().collect())
+        yield from figures
+        if all(figure.name != _START_TIME for figure in figures):
+            yield GaugeMetricFamily(
+                _START_TIME, "When the service was loaded in this process, since unix epoch.", value=_IMPORTED_AT_S
+            )
 
 
 class ProcessStateCollector(Collector):

@@ -7,17 +7,20 @@ import math
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 from fastapi import FastAPI
+from prometheus_client import PROCESS_COLLECTOR, generate_latest
 
 from migration_gate.gate import Mode
 from migration_gate.start import Progress
 from taskmanager.app import create_app
-from taskmanager.observability.process_metrics import DiskCollector
+from taskmanager.observability import metrics
+from taskmanager.observability.process_metrics import DiskCollector, ProcessFigures
 from taskmanager.observability.service_state import AppState
 from taskmanager.settings import Settings
 from tests.databases import Database
@@ -167,3 +170,35 @@ def test_the_end_of_a_process_is_told_as_draining(migrated_database: Database, s
         assert state_of(client.get("/metrics").text) == "ready"
         service.process.terminate()
         scraped_until(service, lambda text: state_of(text) == "draining", within_s=5)
+
+
+START_TIME = "process_start_time_seconds"
+
+
+def start_times(proc: Path) -> list[float]:
+    figures = ProcessFigures(proc=str(proc), registry=None)
+    return [metric.samples[0].value for metric in figures.collect() if metric.name == START_TIME]
+
+
+def test_where_there_is_no_proc_the_start_is_told_all_the_same_and_does_not_move(tmp_path: Path) -> None:
+    (told,) = start_times(tmp_path)
+
+    assert start_times(tmp_path) == [told]
+    # This process has imported the service some time after its start, and before this test.
+    assert 0 < time.time() - told < 24 * 3600
+
+
+def test_where_there_is_a_proc_its_start_is_told_once() -> None:
+    (expected,) = (metric.samples[0].value for metric in PROCESS_COLLECTOR.collect() if metric.name == START_TIME)
+
+    assert start_times(Path("/proc")) == [expected]
+
+
+def test_a_service_without_a_proc_tells_when_it_was_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(metrics, "ProcessFigures", partial(ProcessFigures, proc=str(tmp_path)))
+
+    text = generate_latest(
+        metrics.new_registry(Settings(database_url="postgresql://nobody@nowhere/x"), (), ())
+    ).decode()
+
+    assert (value(text, START_TIME) or 0.0) > 0
