@@ -59,13 +59,18 @@ def ask(
         headers["Authorization"] = f"Bearer {key}"
     try:
         request = urllib.request.Request(full, data, headers)  # noqa: S310  the scheme is checked above
-        with _opener(url).open(request, timeout=timeout_s) as response:
+        with _answered(url, request, timeout_s) as response:
             return Answer(response.status, _read(response))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, _read(error))
     except (OSError, HTTPException, ValueError) as error:
         raise Unreachable(_reason(error)) from None
+
+
+def _answered(url: str, request: urllib.request.Request, timeout_s: float) -> Any:
+    """The answer, whatever its status; to urllib an error is an exception that can be read like any other answer."""
+    try:
+        return _opener(url).open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        return error
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

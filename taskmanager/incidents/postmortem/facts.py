@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from taskmanager.incidents.entries import read_time
+from taskmanager.incidents.entries import Kind, read_time
 from taskmanager.incidents.postmortem import alertmanager, journal_rows, ledger, service, signals
 from taskmanager.incidents.postmortem.alert_course import course
 from taskmanager.incidents.postmortem.impact import Impact, measure
@@ -71,7 +71,14 @@ class Facts:
 
     @property
     def to_acknowledge_s(self) -> float | None:
-        return _seconds(self.opened_at, _time(self.incident["acknowledged_at"]))
+        """Of the first acknowledgement, from the opening or reopening before it, as the metric counts it."""
+        since = self.opened_at
+        for entry in self.incident["entries"]:
+            if entry["kind"] == Kind.REOPENED:
+                since = read_time(entry["at"])
+            elif entry["kind"] == Kind.ACKNOWLEDGED:
+                return _seconds(since, read_time(entry["at"]))
+        return None
 
     @property
     def to_resolve_s(self) -> float | None:

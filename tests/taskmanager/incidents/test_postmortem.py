@@ -117,6 +117,24 @@ def test_without_any_source_the_journal_alone_tells_and_the_document_says_so() -
     assert "ada" not in text, "a post-mortem names nobody"
 
 
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        ([(Kind.ACKNOWLEDGED, 62), (Kind.RESOLVED, 100), (Kind.REOPENED, 150), (Kind.ACKNOWLEDGED, 400)], "1 min 00 s"),
+        ([(Kind.ACKNOWLEDGED, 62), (Kind.RESOLVED, 100), (Kind.REOPENED, 150)], "1 min 00 s"),
+        ([(Kind.RESOLVED, 100), (Kind.REOPENED, 150), (Kind.ACKNOWLEDGED, 180)], "30 s"),
+        ([(Kind.RESOLVED, 100), (Kind.REOPENED, 150)], "not known"),
+    ],
+)
+def test_the_first_acknowledgement_is_timed_from_the_opening_or_reopening_before_it(
+    happened: list[tuple[Kind, float]], told: str
+) -> None:
+    """As the metric counts it; what was done after a later reopening makes nobody slow at the first one."""
+    text = write(incident(*(entry(kind, seconds) for kind, seconds in happened)), [], Addresses(), "en", BEFORE)
+
+    assert f"| Time to acknowledge | {told} |" in text
+
+
 def test_an_incident_that_is_open_is_told_as_open() -> None:
     text = write(incident(), [], Addresses(), "en", BEFORE)
 
