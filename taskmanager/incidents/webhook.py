@@ -33,6 +33,7 @@ KEPT_LABELS = (
     "handler",
     "method",
     "operation",
+    "long",
 )
 _ANNOTATED_LINKS = {"runbook": "runbook_url", "dashboard": "dashboard_url"}
 

@@ -18,13 +18,18 @@ class Course:
 
     events: tuple[Event, ...]
     began: datetime | None
+    rules_that_fit: int
+    """Where there are several, whose condition led to it is not known."""
 
 
 def course(prometheus: Prometheus, incident: dict[str, Any], notified: datetime, window: Window) -> Course:
     """Raises SourceFailed."""
     labels: dict[str, str] = incident["labels"]
     events = _alerts(prometheus, labels, window)
-    condition = _condition(prometheus, incident["alert"], labels, window)
+    expressions = prometheus.expressions(incident["alert"], labels)
+    if len(expressions) > 1:
+        return Course(tuple(events), None, len(expressions))
+    condition = _condition(prometheus, expressions[0], labels, window) if expressions else []
     values = {"alert": incident["alert"]}
     for start, end in condition:
         events.append(Event(start, Origin.PROMETHEUS, "condition_began", values))
@@ -33,7 +38,7 @@ def course(prometheus: Prometheus, incident: dict[str, Any], notified: datetime,
     # A look comes up to a step later than what it sees.
     before = [min(start, notified) for start, _ in condition if start <= notified + timedelta(seconds=window.step_s)]
     own = [event.at for event in events if event.key in ("own_pending", "own_firing") and event.at <= notified]
-    return Course(tuple(events), max(before, default=max(own, default=None)))
+    return Course(tuple(events), max(before, default=max(own, default=None)), len(expressions))
 
 
 def _alerts(prometheus: Prometheus, labels: dict[str, str], window: Window) -> list[Event]:
@@ -60,11 +65,8 @@ def _is_of(series: Series, labels: dict[str, str], *needed: str) -> bool:
 
 
 def _condition(
-    prometheus: Prometheus, alert: str, labels: dict[str, str], window: Window
+    prometheus: Prometheus, expression: str, labels: dict[str, str], window: Window
 ) -> list[tuple[datetime, datetime]]:
     """From when to when the expression of the alert's rule held."""
-    expression = prometheus.expression(alert)
-    if expression is None:
-        return []
     own = [series for series in prometheus.series(expression, window) if _is_of(series, labels)]
     return sorted(run for series in own for run in series.runs(window.step_s))

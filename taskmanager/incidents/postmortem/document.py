@@ -103,7 +103,9 @@ class _Document:
             (words["to_resolve"], duration(facts.to_resolve_s), words["to_resolve_from"]),
         )
         yield table((words["measure"], words["duration"], words["from_to"]), rows)
-        if facts.began is None:
+        if facts.rules_that_fit > 1:
+            yield words["began_of_several"].format(rules=facts.rules_that_fit, alert=facts.incident["alert"])
+        elif facts.began is None:
             yield words["began_not_known"]
         yield words["precision"].format(step=duration(facts.window.step_s))
 

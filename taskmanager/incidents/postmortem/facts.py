@@ -47,6 +47,8 @@ class Facts:
     sources: list[Source] = field(default_factory=list)
     began: datetime | None = None
     """When the alert's condition first held, by Prometheus."""
+    rules_that_fit: int = 0
+    """How many rules of Prometheus may have raised the alert."""
     impact: Impact | None = None
     now: service.Now | None = None
     failures: list[str] = field(default_factory=list)
@@ -151,7 +153,7 @@ def _of_prometheus(facts: Facts, url: str) -> list[Event]:
 
     def course_of_alert() -> None:
         of_alerts = course(prometheus, facts.incident, facts.opened_at, facts.window)
-        facts.began = of_alerts.began
+        facts.began, facts.rules_that_fit = of_alerts.began, of_alerts.rules_that_fit
         found.extend(of_alerts.events)
 
     def impact() -> None:

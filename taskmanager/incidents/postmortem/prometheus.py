@@ -1,4 +1,4 @@
-"""Asking Prometheus what it saw: series over a window, and the expression of an alert."""
+"""Asking Prometheus what it saw: series over a window, and the expressions of an alert's rules."""
 
 from __future__ import annotations
 
@@ -71,14 +71,17 @@ class Prometheus:
         )
         return [_series(each) for each in found.get("result", [])]
 
-    def expression(self, alert: str) -> str | None:
-        """The expression of an alert's rule; None where no rule has that name."""
+    def expressions(self, alert: str, labels: dict[str, str]) -> list[str]:
+        """The expressions of the rules that may have raised an alert of this name with these labels: several rules can
+        have one name, and differ in a label that they set."""
         found = self._ask("/api/v1/rules", {"type": "alert"})
-        for group in found.get("groups", []):
-            for rule in group.get("rules", []):
-                if rule.get("name") == alert:
-                    return str(rule["query"])
-        return None
+        rules = [rule for group in found.get("groups", []) for rule in group.get("rules", [])]
+        fitting = [
+            str(rule["query"])
+            for rule in rules
+            if rule.get("name") == alert and _may_have_set(rule.get("labels", {}), labels)
+        ]
+        return list(dict.fromkeys(fitting))
 
     def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         try:
@@ -91,6 +94,12 @@ class Prometheus:
             raise SourceFailed(str(reason) or f"it answered {answer.status}")
         data: dict[str, Any] = content["data"]
         return data
+
+
+def _may_have_set(of_rule: dict[str, str], labels: dict[str, str]) -> bool:
+    """A template's value is not known before it fires, and a label that the incident does not have need not have been
+    kept: neither speaks against a rule."""
+    return all("{{" in value or labels.get(name, value) == value for name, value in of_rule.items())
 
 
 def _series(found: dict[str, Any]) -> Series:

@@ -31,7 +31,7 @@ BEFORE = timedelta(minutes=15)
 
 
 def incident(*more: Entry, alert: Alert = ALERT) -> dict[str, Any]:
-    opened = Entry(Kind.OPENED, T0 + timedelta(seconds=2), "alertmanager", 1, alert)
+    opened = Entry(Kind.OPENED, (alert.starts_at or T0) + timedelta(seconds=2), "alertmanager", 1, alert)
     return fold([opened, *more]).incidents[1].with_entries()
 
 
@@ -289,3 +289,46 @@ def test_a_prometheus_that_refuses_one_question_still_answers_the_others(tmp_pat
     assert "too many samples" in source.reason
     # The one about all requests needs the most.
     assert facts.impact is None
+
+
+def _burning(expression: str, long: str, **labels: str) -> dict[str, Any]:
+    return {
+        "alert": "ErrorBudgetBurnFast",
+        "expr": expression,
+        "labels": {"code": "error_budget_burn", "long": long} | labels,
+    }
+
+
+def _of_burn(**labels: str) -> dict[str, Any]:
+    kept = {"alertname": "ErrorBudgetBurnFast", "service": "taskmanager", "env": "test", "code": "error_budget_burn"}
+    return incident(alert=Alert("ab", "error_budget_burn", kept | labels, {}, datetime.now(UTC)))
+
+
+# Two rules of one name: the condition of the first has not held, that of the second has.
+TWO_OF_A_NAME = [
+    _burning("vector(1) == 2", "1h"),
+    _burning("vector(1) == 1", "6h", state="{{ $labels.state }}"),
+]
+
+
+def test_of_rules_of_one_name_the_one_whose_labels_are_the_incidents_tells_when_it_began(tmp_path: Path) -> None:
+    with Prometheus(tmp_path / "prometheus", {}, TWO_OF_A_NAME, None) as prometheus:
+        courses = {
+            long: gather(_of_burn(long=long, state="x"), [], Addresses(prometheus.url), BEFORE) for long in ("1h", "6h")
+        }
+
+    began = {long: facts.began is not None for long, facts in courses.items()}
+    assert began == {"1h": False, "6h": True}
+    assert not any(facts.rules_that_fit > 1 for facts in courses.values())
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "2 rules named ErrorBudgetBurnFast"), ("fr", "2 règles")])
+def test_where_several_rules_of_one_name_fit_no_time_is_stated_and_it_is_said(
+    lang: str, told: str, tmp_path: Path
+) -> None:
+    with Prometheus(tmp_path / "prometheus", {}, TWO_OF_A_NAME, None) as prometheus:
+        text = write(_of_burn(), [], Addresses(prometheus.url), lang, BEFORE)
+
+    assert told in text
+    assert not re.search(r"The condition of ErrorBudget|La condition de ErrorBudget", text)
+    assert re.search(r"\| (Time to detect|Délai de détection) \| (not known|inconnu) \|", text)

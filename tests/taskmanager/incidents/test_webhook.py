@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskmanager.incidents.entries import Entry, Kind, line_of
 from taskmanager.incidents.webhook import KEPT_LABELS, BadWebhook, read_notification
+from tests.processes import ROOT
 from tests.taskmanager.incidents.receivers import alert, notification, watchdog
 
 CANARY = "canary@example.com"
@@ -103,6 +106,20 @@ def test_whatever_labels_and_annotations_there_are_only_those_of_the_list_are_ke
 
     assert notice.alert.labels.keys() <= set(KEPT_LABELS)
     assert notice.alert.links.keys() <= {"runbook", "dashboard"}
+
+
+def test_rules_of_one_name_are_told_apart_by_labels_that_are_kept() -> None:
+    files = sorted((ROOT / "ops" / "prometheus" / "rules").glob("*.yml"))
+    groups = [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+    kept = [
+        (rule["alert"], *(rule.get("labels", {}).get(name) for name in KEPT_LABELS))
+        for group in groups
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+
+    assert kept
+    assert [rule for rule, times in Counter(kept).items() if times > 1] == []
 
 
 @pytest.mark.parametrize(
