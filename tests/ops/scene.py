@@ -13,6 +13,7 @@ import httpx
 from stack.monitoring import Monitoring, Part, Plan, Ports
 from stack.postgres import Cluster, create_database, temporary_cluster
 from tests.monitoring_programs import monitoring_programs
+from tests.ops.promtool import promtool
 from tests.processes import ROOT, Service, free_port, run_alembic
 from tests.prometheus_api import PrometheusApi
 
@@ -100,10 +101,19 @@ scrape_configs:
 
 
 @contextmanager
-def without_rules(folder: Path) -> Iterator[PrometheusApi]:
-    """A Prometheus with one target, at which nobody answers, and no rules."""
+def without_rules(folder: Path, past: str = "") -> Iterator[PrometheusApi]:
+    """A Prometheus with one target, at which nobody answers, and no rules.
+
+    Parameters
+    ----------
+    past: samples with their times that it remembers, as OpenMetrics.
+    """
     programs = monitoring_programs()
     port = free_port()
+    if past:
+        (folder / "past.txt").write_text(past)
+        made = promtool("tsdb", "create-blocks-from", "openmetrics", f"{folder / 'past.txt'}", f"{folder / 'data'}")
+        assert made.returncode == 0, made.stdout + made.stderr
     (folder / "prometheus.yml").write_text(_WITHOUT_RULES)
     command = (
         programs.prometheus,

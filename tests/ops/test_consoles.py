@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser import Browser
-from tests.ops.scene import CONSOLES
+from tests.ops.scene import CONSOLES, without_rules
 from tests.ops.story import PAGES, Seen, Story, page_of, wait
 from tests.prometheus_api import PrometheusApi
 
@@ -91,6 +92,24 @@ def test_a_service_that_has_its_database_back(browser: Browser, story: Story, tm
     assert rows["Reachable"][:2] == ["yes", "✓ normal"]
     assert rows["DatabaseUnreachable unreachable"][-1] == "✓ resolved"
     assert rows["Resolved in 24 hours"][0] != "0"
+
+
+def test_an_alert_of_one_code_that_is_over_is_resolved_while_another_code_fires(
+    browser: Browser, tmp_path: Path
+) -> None:
+    now = int(time.time())
+    suspect = 'ALERTS{alertname="SchemaSuspect",alertstate="firing",severity="warning",service="taskmanager"'
+    drifted = [f'{suspect},env="development",code="drifted"}} 1 {now - ago}' for ago in range(7200, 3600, -15)]
+    incomplete = [f'{suspect},env="development",code="incomplete"}} 1 {now - ago}' for ago in range(1800, -1, -15)]
+    past = "\n".join(("# TYPE ALERTS gauge", *drifted, *incomplete, "# EOF\n"))
+    with without_rules(tmp_path, past) as prometheus:
+        page = page_of(prometheus, ENGLISH)
+    _open(browser, page, tmp_path)
+    rows = _rows(browser)
+
+    assert rows["SchemaSuspect drifted"][-1] == "✓ resolved"
+    assert rows["SchemaSuspect drifted"][-2].startswith("1 h ")
+    assert rows["SchemaSuspect incomplete"][-1] == "✕ firing"
 
 
 def test_what_is_not_known_is_not_told_as_well(prometheus_without_rules: PrometheusApi) -> None:

@@ -12,8 +12,10 @@ from migration_gate.metrics import RESULTS
 from migration_gate.states import State
 from ops.grafana.boards.alerts import ALERTS
 from ops.grafana.boards.states import APP_STATES, RUN_RESULTS, SCHEMA_STATES
+from taskmanager.database_errors import ErrorKind
 from taskmanager.observability.service_state import AppState
-from tests.ops.grafana_json import NAMES, panels, read
+from tests.ops.grafana_json import NAMES, panels, read, targets
+from tests.ops.scene import CONSOLES
 from tests.processes import ROOT
 
 _STATE = "{{ $labels.state }}"
@@ -62,3 +64,29 @@ def test_every_state_has_its_word() -> None:
 
 def test_every_result_of_a_run_has_its_word() -> None:
     assert set(RUN_RESULTS) == set(RESULTS)
+
+
+_KINDS = re.compile(r'taskmanager_db_errors_total\{[^}]*?kind(=~|!~|!=|=)\\?"([^"\\]+)')
+
+
+def _chosen_kinds(expression: str) -> set[str]:
+    """The kinds of the database's errors that any selector of an expression reads."""
+    return {
+        kind.value
+        for operator, pattern in _KINDS.findall(expression)
+        for kind in ErrorKind
+        if (re.fullmatch(pattern, kind) is None) == operator.startswith("!")
+    }
+
+
+def test_the_boards_count_the_errors_of_the_database_that_the_alert_counts() -> None:
+    alerted = _chosen_kinds(RULES["DatabaseError"]["expr"])
+    board = [target.expression for target in targets(read("database")) if target.panel == "Errors"]
+    console = [
+        line for line in (CONSOLES / "board.lib").read_text().splitlines() if "taskmanager_db_errors_total" in line
+    ]
+
+    assert alerted == {kind.value for kind in ErrorKind} - {"integrity", "data"}
+    assert board
+    assert console
+    assert all(_chosen_kinds(expression) == alerted for expression in (*board, *console))

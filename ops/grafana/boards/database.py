@@ -6,7 +6,7 @@ from ops.grafana.boards.board import Board, row
 from ops.grafana.boards.graphs import graph
 from ops.grafana.boards.limits import CRITICAL, WARNING, Limit
 from ops.grafana.boards.panels import About, Query
-from ops.grafana.boards.promql import REPLICAS, WINDOW, quantile
+from ops.grafana.boards.promql import CLIENTS_DB_ERRORS, REPLICAS, WINDOW, quantile
 from ops.grafana.boards.states import REACHABLE
 from ops.grafana.boards.uids import API, DATABASE, INCIDENT
 from ops.grafana.boards.words import number, state, timeline
@@ -55,12 +55,15 @@ _NOW = row(
     number(
         "Errors",
         About(
-            "Errors of the database in the last five minutes, without breaches of integrity, which clients cause.",
+            "Errors of the database in the last five minutes, without integrity and data, which clients cause.",
             "0.",
             ("DatabaseError",),
         ),
         "none",
-        Query(f'sum(increase(taskmanager_db_errors_total{{{REPLICAS},kind!="integrity"}}[5m]))', "in five minutes"),
+        Query(
+            f'sum(increase(taskmanager_db_errors_total{{{REPLICAS},kind!~"{CLIENTS_DB_ERRORS}"}}[5m]))',
+            "in five minutes",
+        ),
         limits=(Limit(0, "0: DatabaseError", CRITICAL),),
         decimals=0,
     ),
@@ -161,8 +164,8 @@ _ERRORS = row(
     graph(
         "Errors by kind",
         About(
-            "Errors of the database within a minute, by kind. integrity is what clients cause (409) and alerts nobody.",
-            "0, but for integrity.",
+            "Errors of the database within a minute, by kind. Clients cause integrity and data, which alert nobody.",
+            "0, but for integrity and data.",
             ("DatabaseError",),
             (INCIDENT,),
         ),

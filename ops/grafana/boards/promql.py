@@ -10,6 +10,9 @@ REPLICAS = f'{SERVICE},instance=~"$instance"'
 MONITORING = 'service="monitoring",env="$env"'
 WATCHED = 'service=~"$service|monitoring",env="$env"'
 
+# Kinds of taskmanager_db_errors_total that clients cause: DatabaseError leaves them out, and a test compares.
+CLIENTS_DB_ERRORS = "integrity|data"
+
 WINDOW = "$__rate_interval"
 
 
