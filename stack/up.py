@@ -87,6 +87,7 @@ class _Run:
         self.data = options.data.absolute()
         self._options = options
         self._parts: list[Part] = []
+        self._cluster: Cluster | None = None
         self._monitoring = BesideService(options.monitoring, self.data, say)
         self._lock = FolderLock(
             self.data / LOCK_FILE,
@@ -136,6 +137,7 @@ class _Run:
         begun = time.monotonic()
         cluster = Cluster(self.data, say=say)
         self._parts.append(cluster)
+        self._cluster = cluster
         cluster.start()
         say(
             f"PostgreSQL {cluster.binaries.version} ready in {time.monotonic() - begun:.1f} s "
@@ -174,6 +176,8 @@ class _Run:
             for part in self._parts:
                 if (code := part.poll()) is not None:
                     raise StackError(f"{part.name} ended by itself with {describe_end(code)}; the rest is stopped")
+            if self._cluster is not None:
+                self._cluster.bound_log()
             self._monitoring.look()
             time.sleep(WATCH_SECONDS)
 

@@ -137,9 +137,12 @@ class BesideService:
             return ""
 
     def look(self) -> None:
-        """Says which part has ended by itself, once."""
-        for line in self._monitoring.ended() if self._monitoring else ():
+        """Says which part has ended by itself, once, and keeps the logs of the others within bounds."""
+        if self._monitoring is None:
+            return
+        for line in self._monitoring.ended():
             self._say(line)
+        self._monitoring.bound_logs()
 
     def stop(self) -> None:
         if self._monitoring is not None:

@@ -148,6 +148,11 @@ class Monitoring:
                 )
         return lines
 
+    def bound_logs(self) -> None:
+        """To be called again and again while they run: Alertmanager complains each second of who cannot be told."""
+        for part in self.parts:
+            part.bound_log()
+
     def stop(self) -> None:
         """Ends all, Prometheus first: what stops after it raises no alert."""
         self._given_up.clear()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stack.errors import StackError
-from stack.log_file import begin_log, last_lines
+from stack.log_file import begin_log, bound_log, last_lines
 from stack.ports import LOOPBACK
 from stack.process import GuardedProcess, wait_until
 
@@ -115,6 +115,11 @@ class Part:
         """SIGKILL to the program itself, as a fault would, and waits: poll() tells of it."""
         os.kill(self.pid, signal.SIGKILL)
         self._started().wait(STOP_GRACE_SECONDS)
+
+    def bound_log(self) -> None:
+        """Sets aside what it has said, once that is much."""
+        if self.is_running and bound_log(self.log):
+            self._log_begin = 0
 
     def last_words(self) -> str:
         """The last line that it has said since its start."""

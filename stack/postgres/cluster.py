@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from stack.errors import StackError
 from stack.lock import FolderLock
+from stack.log_file import bound_log
 from stack.ports import LOOPBACK
 from stack.postgres.binaries import Binaries, find_binaries, within_reach
 from stack.postgres.data_folder import SUPERUSER, check_data_folder, make_data_folder, remove_unfinished
@@ -133,6 +134,11 @@ class Cluster:
     def poll(self) -> int | None:
         """The exit code (128 + n for signal n) once the server has ended by itself, else None."""
         return None if self._server is None else self._server.poll()
+
+    def bound_log(self) -> None:
+        """Sets aside what the server has said, once that is much."""
+        if self.poll() is None:
+            bound_log(self.log)
 
     @property
     def folder(self) -> Path:
