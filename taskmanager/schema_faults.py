@@ -12,11 +12,11 @@ import asyncpg
 from fastapi import FastAPI, Request, Response
 
 from migration_gate.gate import RETRY_AFTER_S, Mode
-from migration_gate.postgres.faults import primary_message
 from migration_gate.states import RULES, State
 from taskmanager.dispatch.admission import method_label
 from taskmanager.dispatch.route_table import route_path
 from taskmanager.observability import sentry
+from taskmanager.observability.privacy import told
 from taskmanager.problems import answer
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
         "database_revisions": list(status.database_revisions),
         "code_heads": list(status.code_heads),
     }
-    logger.warning("a statement met another schema: %s", primary_message(error), extra=fields)
+    logger.warning("a statement met another schema: %s", told(error), extra=fields)
     entry, _ = state.front_door.routes.find(route_path(request.scope))
     path = entry.path if entry is not None else None
     tags = {"http.route": path, "http.request.method": method_label(request.method)}

@@ -17,7 +17,7 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from taskmanager import __version__
-from taskmanager.observability.privacy import scrubbed, scrubbed_of_others, told
+from taskmanager.observability.privacy import scrubbed, scrubbed_of_others, told, without_addresses
 
 __all__ = ["REQUEST_ID", "configure", "told"]
 
@@ -99,7 +99,8 @@ def _add_extra(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _scrub_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     text = str(event["event"])
     own = str(event["logger"]).partition(".")[0] in _OWN_LOGGERS
-    event["event"] = scrubbed(text) if own else scrubbed_of_others(text)
+    # PostgreSQL's words may be part of ours, and name whom it does not admit by address.
+    event["event"] = without_addresses(scrubbed(text)) if own else scrubbed_of_others(text)
     return event
 
 

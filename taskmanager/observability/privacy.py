@@ -31,7 +31,8 @@ _DOUBLE_QUOTED = re.compile(r"(?<!\w)[bBrRuUfF]{0,2}\"(?:[^\"\\]|\\.)*\"", re.DO
 _ARGUMENTS_OF_ERROR = re.compile(r"\b(exception=[\w.]+)\(.*\)", re.DOTALL)
 # Where we listen comes as a URL and is ours; whoever is connected comes without a scheme.
 _IP_ADDRESS = re.compile(
-    r"(?<![\w./:])(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?|\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?:%\w+)?)(?!\w|\.\d)"
+    r"(?<![\w./:])(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
+    r"|\[?(?:[0-9a-fA-F]{0,4}:){2,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4})(?:%\w+)?\]?)(?!\w|\.\d)"
 )
 
 _TAKEN_OUT = "…"
@@ -43,8 +44,9 @@ def told(error: BaseException) -> str:
     message = primary_message(error)
     if message is None and isinstance(error, MigrationGateError):
         # It may show the statement that was refused, with the literals in it.
-        message = without_addresses(_SINGLE_QUOTED.sub(f"'{_TAKEN_OUT}'", scrubbed(error.message)))
-    return message or NOT_TOLD
+        message = _SINGLE_QUOTED.sub(f"'{_TAKEN_OUT}'", scrubbed(error.message))
+    # Whom pg_hba.conf does not admit is told by address.
+    return without_addresses(message) if message else NOT_TOLD
 
 
 def scrubbed(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -59,6 +60,16 @@ def test_a_text_of_others_loses_all_that_is_quoted_too(text: str, left: str) -> 
 
 def test_an_address_within_a_url_is_where_we_are() -> None:
     assert without_addresses("10.0.0.1 asked http://10.0.0.2:80/") == "… asked http://10.0.0.2:80/"
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.7", "::1", "2001:db8::7", "fe80::1%eth0", "::ffff:10.0.0.7", "2001:db8:0:0:1:0:0:7"]
+)
+def test_whom_postgresql_does_not_admit_is_told_without_an_address(address: str) -> None:
+    words = f'no pg_hba.conf entry for host "{address}", user "app", database "shop", no encryption'
+    error = asyncpg.InvalidAuthorizationSpecificationError(words)
+
+    assert told(error) == f"{words.replace(address, '…')} (SQLSTATE 28000)"
 
 
 def test_what_postgresql_really_says_of_a_row_is_not_told(tasks_database: Database) -> None:
