@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 # The exit statuses of `migration-gate upgrade` after which the same attempt may succeed.
 TRY_AGAIN = 75
 LONGEST_PAUSE_S = 30.0
+
+# How long a migration counts as about to begin while nobody is seen to migrate. The start of a child and of a server
+# take less; more would hide an outage that nobody planned.
+BEGINS_WITHIN_S = 30.0
 
 # What a shell exits with for a command that is not there.
 COMMAND_NOT_FOUND = 127
@@ -34,6 +39,7 @@ class Progress(StrEnum):
     NOT_NEEDED = "not_needed"
     NOT_POSSIBLE = "not_possible"  # the verdict forbids an upgrade
     RUNNING = "running"
+    HELD_UP = "held_up"  # still tried, and nobody has been seen to migrate for a while
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
@@ -56,6 +62,11 @@ class StartupMigration:
         self._command = tuple(command)
         self._environment = dict(environment)
         self._directory = directory
+        self._held_up_listeners: list[Callable[[], None]] = []
+
+    def on_held_up(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever the progress becomes HELD_UP."""
+        self._held_up_listeners.append(listener)
 
     async def run(self) -> None:
         """Migrate where it is needed. On cancellation the child is ended; PostgreSQL rolls its step back."""
@@ -66,21 +77,58 @@ class StartupMigration:
         if not verdict.status.upgradable:
             self.progress = Progress.NOT_POSSIBLE
             return
-        pause_s = 0.5
-        while True:
-            self.progress = Progress.RUNNING
-            exit_code = await self._migrate()
-            if exit_code != TRY_AGAIN:
-                break
-            logger.warning("migration could not begin, trying again in %.1f s", pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        self.progress = Progress.RUNNING
+        looking = asyncio.create_task(self._look_for_a_run(), name="look for a migration run")
+        try:
+            exit_code = await self._try_until_it_begins()
+        finally:
+            looking.cancel()
+        if exit_code is None:
+            self.progress = Progress.NOT_NEEDED
+            return
         self.progress = Progress.FAILED if exit_code else Progress.SUCCEEDED
         if exit_code:
             logger.error(
                 "migration failed: this process stays up and not ready",
                 extra={"code": "migration_failed", "exit_code": exit_code},
             )
+
+    async def _try_until_it_begins(self) -> int | None:
+        """The exit status of the first attempt that could begin, None where somebody else did the work before."""
+        pause_s = 0.5
+        while (exit_code := await self._migrate()) == TRY_AGAIN:
+            logger.warning("migration could not begin, trying again in %.1f s", pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            if not self._watcher.verdict.status.missing:
+                return None
+        return exit_code
+
+    async def _look_for_a_run(self) -> None:
+        """Keep `progress` from claiming a migration that cannot begin.
+
+        Whoever reads RUNNING excuses what is refused as planned. An attempt may wait for its server or for somebody's
+        lock, and be repeated, for ever; the ledger alone tells that somebody is at work, this process or another.
+        """
+        last_seen = time.monotonic()
+        while True:
+            verdict = await self._watcher.next_check()
+            if verdict.running is not None:
+                last_seen, self.progress = time.monotonic(), Progress.RUNNING
+            elif self.progress is Progress.RUNNING and time.monotonic() - last_seen >= BEGINS_WITHIN_S:
+                self.progress = Progress.HELD_UP
+                self._tell_that_it_is_held_up()
+
+    def _tell_that_it_is_held_up(self) -> None:
+        status = self._watcher.verdict.status
+        logger.error(
+            "no migration has begun for %.0f s: the migrator's own lines say what keeps it. It is tried on, and what is"
+            " refused from now on is no longer taken for planned",
+            BEGINS_WITHIN_S,
+            extra={"code": status.state.value, "solution": status.solution},
+        )
+        for listener in self._held_up_listeners:
+            listener()
 
     async def _migrate(self) -> int:
         try:

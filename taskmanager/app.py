@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.service_state = state = ServiceState(
         lambda: watcher.verdict, app.state.migration_progress, settings.schema_gate
     )
-    schema_reports.install(watcher, lambda: state.migrating)
+    schema_reports.install(watcher, lambda: state.migrating, app.state.startup_migration)
     app.state.keyring = keyring = _keyring(settings)
     app.state.request_log = request_log = RequestLog(sys.stdout if settings.logs_as_json else None, settings.env.value)
     requests = RequestMetrics()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from migration_gate.start import StartupMigration
 from migration_gate.states import RULES, State
 from migration_gate.status import SchemaStatus
 from migration_gate.watch import Watcher
 from taskmanager.observability import sentry
 
 
-def install(watcher: Watcher, migrating: Callable[[], bool]) -> None:
+def install(watcher: Watcher, migrating: Callable[[], bool], startup_migration: StartupMigration | None) -> None:
     """Report what the watcher finds.
 
     Parameters
     ----------
     migrating: whether a migration is under way, or about to be. One that fails reports it itself.
+    startup_migration: where there is one that may be held up, after which the same schema is a fault.
     """
     reports = _SchemaReports(watcher, migrating)
     watcher.on_change(reports.take_in)
+    if startup_migration is not None:
+        startup_migration.on_held_up(lambda: reports.take_in(watcher.verdict.status))
     sentry.know_heads(reports.heads)
 
 

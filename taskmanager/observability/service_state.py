@@ -40,13 +40,18 @@ class ServiceState:
     def migrating(self) -> bool:
         """Is a migration under way, whoever's, or about to be by this process?
 
-        What is refused meanwhile is refused as planned, and is no error that somebody must be woken for.
+        What is refused meanwhile is refused as planned, and is no error that somebody must be woken for. One of this
+        process that is held up is not about to be: the outage that it was to end has become one of its own.
         """
         verdict, progress = self._verdict(), self._progress()
+        if verdict.running is not None:
+            return True
+        # What another has migrated meanwhile is no longer this process's to do, even while its migrator still tries.
+        missing = bool(verdict.status.missing)
         if progress is Progress.WAITING:
             # Between the first look at the database and the start of the child.
-            return bool(verdict.reachable and verdict.status.missing and verdict.status.upgradable)
-        return progress is Progress.RUNNING or verdict.running is not None
+            return verdict.reachable and missing and verdict.status.upgradable
+        return progress is Progress.RUNNING and missing
 
     @property
     def schema_serves(self) -> bool:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from migration_gate.observed import Observed
+from migration_gate.observed import LastRun, Observed, Running
 from migration_gate.start import Progress, StartupMigration
-from tests.migration_gate.scripted import AHEAD, BEHIND, CURRENT, watching
+from tests.migration_gate.scripted import AHEAD, BEHIND, CURRENT, ScriptedProbe, watching
 from tests.migration_gate.verdict_cases import NO_TABLE, database
 
 
@@ -88,6 +92,87 @@ async def test_a_child_that_could_not_begin_is_started_again(tmp_path: Path) -> 
 
     assert migration.progress is Progress.SUCCEEDED
     assert (tmp_path / "tries").read_text() == "xx"
+
+
+NEVER_BEGINS = "import time; time.sleep(0.05); raise SystemExit(75)"
+AT_WORK = replace(
+    BEHIND,
+    last_run=LastRun("upgrade", "running"),
+    running=Running("migration-gate elsewhere:7", datetime.now(UTC), planned=2, done=0),
+)
+
+
+@asynccontextmanager
+async def _under_way(
+    folder: Path, code: str, *script: Observed, within_s: float, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StartupMigration]:
+    """A start-up migration beside a watcher that looks all the time."""
+    monkeypatch.setattr("migration_gate.start.BEGINS_WITHIN_S", within_s)
+    monkeypatch.setattr("migration_gate.start.LONGEST_PAUSE_S", 0.01)
+    watcher = watching(*script, interval_s=0.01, hurried_interval_s=0.01)
+    migration = StartupMigration(watcher, (sys.executable, "-c", code), os.environ, folder)
+    tasks = [asyncio.create_task(watcher.run()), asyncio.create_task(migration.run())]
+    yield migration
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until(migration: StartupMigration, progress: Progress) -> None:
+    async with asyncio.timeout(20):
+        while migration.progress is not progress:
+            await migration._watcher.next_check()
+
+
+def _times_told(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("no migration has begun" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("code", [NEVER_BEGINS, "import time; time.sleep(600)"], ids=["tried again", "waits"])
+async def test_a_migration_that_nobody_sees_begin_is_held_up_and_that_is_told_once(
+    tmp_path: Path, code: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Progress] = []
+    async with _under_way(tmp_path, code, BEHIND, within_s=0.3, monkeypatch=monkeypatch) as migration:
+        migration.on_held_up(lambda: told.append(migration.progress))
+        await _until(migration, Progress.RUNNING)
+        await _until(migration, Progress.HELD_UP)
+        for _ in range(50):
+            await migration._watcher.next_check()
+        assert migration.progress is Progress.HELD_UP
+
+    assert told == [Progress.HELD_UP]
+    assert _times_told(caplog) == 1
+    record = next(record for record in caplog.records if "no migration has begun" in record.getMessage())
+    assert (record.levelname, record.__dict__["code"]) == ("ERROR", "behind")
+
+
+async def test_while_another_migrator_is_at_work_a_migration_that_waits_is_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _under_way(tmp_path, NEVER_BEGINS, AT_WORK, within_s=0, monkeypatch=monkeypatch) as migration:
+        await _until(migration, Progress.RUNNING)
+        for _ in range(50):
+            await migration._watcher.next_check()
+            assert migration.progress is Progress.RUNNING
+
+
+async def test_a_migration_that_was_held_up_is_running_once_somebody_is_seen_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _under_way(tmp_path, NEVER_BEGINS, BEHIND, within_s=0.1, monkeypatch=monkeypatch) as migration:
+        await _until(migration, Progress.HELD_UP)
+        probe = migration._watcher._probe
+        assert isinstance(probe, ScriptedProbe)
+        probe.script = [AT_WORK]
+        await _until(migration, Progress.RUNNING)
+
+
+async def test_a_migration_that_another_has_made_meanwhile_is_not_tried_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _under_way(tmp_path, NEVER_BEGINS, BEHIND, CURRENT, within_s=60, monkeypatch=monkeypatch) as migration:
+        await _until(migration, Progress.NOT_NEEDED)
 
 
 async def _started(path: Path) -> int:

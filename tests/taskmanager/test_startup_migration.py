@@ -11,7 +11,9 @@ import psycopg
 import pytest
 
 from tests.databases import Database
-from tests.processes import Service, run_alembic
+from tests.processes import Service, free_port, run_alembic
+from tests.taskmanager.observability.scraped import by_label, scraped_until
+from tests.taskmanager.observability.test_process_metrics import REFUSED, state_of
 from tests.taskmanager.postgres_proxy import PostgresProxy
 from tests.taskmanager.problem_documents import problem_of
 from tests.taskmanager.served_logs import json_lines
@@ -151,6 +153,36 @@ def test_a_migration_waits_for_its_database(empty_database: Database, serve: Ser
         proxy.restore()
 
         service.wait_for("/tasks", 200)
+
+
+def test_a_migration_that_cannot_reach_its_database_excuses_nothing_after_a_while(
+    empty_database: Database, serve: Serve
+) -> None:
+    closed = f"postgresql://taskmanager_migrator:s3cret@127.0.0.1:{free_port()}/{empty_database.name}"
+    service = serve(empty_database, TASKMANAGER_MIGRATE="on_start", MIGRATION_DATABASE_URL=closed)
+    service.wait_for("/tasks", 503)
+    scraped_until(service, lambda text: state_of(text) == "migrating")
+
+    text = scraped_until(service, lambda text: state_of(text) != "migrating", within_s=60)
+
+    assert state_of(text) == "not_ready"
+    assert 'migration_gate_state{state="never_migrated"} 1.0' in text
+    before = by_label(text, REFUSED, "reason")
+    problem_of(service.get("/tasks"), 503, "never_migrated")
+    after = by_label(service.get("/metrics").text, REFUSED, "reason")
+    assert after["schema"] - before["schema"] == 1.0
+    assert after["migrating"] == before["migrating"]
+    assert migration_of(service) == "held_up"
+    cause, _, rest = service.log.partition("no migration has begun for")
+    assert "waiting for the database: " in cause
+    assert "Connection refused" in cause
+    assert "no migration has begun for" not in rest
+    assert "s3cret" not in service.log
+
+    # Whoever migrates past it ends the outage, and there is nothing left to try.
+    run_alembic("upgrade", "head", env={"MIGRATION_DATABASE_URL": empty_database.migrator_url})
+    service.wait_for("/tasks", 200)
+    assert state_of(service.get("/metrics").text) == "ready"
 
 
 def until_it_migrates(service: Service, database: Database) -> psutil.Process:

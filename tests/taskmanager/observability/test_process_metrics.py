@@ -81,6 +81,7 @@ async def test_what_is_refused_before_and_while_this_process_migrates_is_refused
         for now, state in (
             (Progress.WAITING, AppState.MIGRATING),
             (Progress.RUNNING, AppState.MIGRATING),
+            (Progress.HELD_UP, AppState.NOT_READY),
             (Progress.FAILED, AppState.NOT_READY),
             (Progress.NOT_POSSIBLE, AppState.NOT_READY),
         ):
@@ -90,7 +91,7 @@ async def test_what_is_refused_before_and_while_this_process_migrates_is_refused
         text = (await client.get("/metrics")).text
     await application.state.probe.close()
 
-    assert by_label(text, REFUSED, "reason") == {"overloaded": 0.0, "schema": 2.0, "migrating": 2.0}
+    assert by_label(text, REFUSED, "reason") == {"overloaded": 0.0, "schema": 3.0, "migrating": 2.0}
 
 
 def test_a_migration_at_start_goes_from_starting_through_migrating_to_ready(
