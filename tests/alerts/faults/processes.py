@@ -104,6 +104,10 @@ def loop_blocked(rig: Rig) -> AbstractContextManager[float]:
     return misbehaves(rig, block_s=0.75)
 
 
+def loop_blocked_for_seconds(rig: Rig) -> AbstractContextManager[float]:
+    return misbehaves(rig, block_s=1.5)
+
+
 @contextmanager
 def halted_in_pulses(rig: Rig) -> Iterator[float]:
     """The processor is taken away for most of a second, again and again."""
@@ -210,6 +214,19 @@ FAULTS = (
         seen_within_s=4.0,
         within_s=90.0,
         resolved_within_s=120.0,
+    ),
+    Fault(
+        name="loop_blocked_for_seconds",
+        alert="EventLoopBlocked",
+        told="something computes on the event loop for 1.5 s, every 4.5 seconds, longer than a scrape waits",
+        labels=of_the_service("warning", "event_loop_blocked"),
+        inject=loop_blocked_for_seconds,
+        setting=Setting(faulty=True),
+        seen_within_s=4.5,
+        within_s=90.0,
+        resolved_within_s=120.0,
+        # The only replica answers no scrape meanwhile.
+        allowed=frozenset({"ServiceDown"}),
     ),
     Fault(
         name="halted_in_pulses",
