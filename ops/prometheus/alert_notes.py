@@ -132,8 +132,14 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "une sur deux coupée de la base",
         ),
         "MetricMissing": Note(
-            "a replica is up and does not tell a metric that a rule reads",
-            "une réplique est debout et ne donne pas une métrique que lit une règle",
+            (
+                "a replica is up and does not tell a metric that a rule reads, or reaches the database and cannot read its "
+                "activity"
+            ),
+            (
+                "une réplique est debout et ne donne pas une métrique que lit une règle, ou atteint la base sans pouvoir "
+                "en lire l’activité"
+            ),
             "a metric taken away",
             "une métrique retirée",
         ),
