@@ -7,7 +7,6 @@ Here a request pops a connection from a list and appends it again; it waits only
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Coroutine
@@ -17,37 +16,22 @@ import asyncpg
 from fastapi import Depends
 
 from migration_gate.postgres.url import asyncpg_url
+from taskmanager import database_connection
 from taskmanager.batching import Batcher, BatchStatement, Item
+from taskmanager.database_connection import STATEMENT_TIMEOUT_S
 from taskmanager.database_errors import PoolTimeout
+from taskmanager.database_fault_log import DatabaseFaultLog
 from taskmanager.dispatch.direct_route import FromApplication
-from taskmanager.observability import sentry
 from taskmanager.observability.database_metrics import DatabaseMetrics, PoolState
 from taskmanager.observability.traces import Traces
 from taskmanager.problems import DatabaseUnavailable
 
-logger = logging.getLogger(__name__)
-
 # A client is told 503 within two seconds of a lost database, whether it waits for a connection or for an answer.
 ANSWER_WITHIN_S = 1.7
 CONNECT_TIMEOUT_S = 1.4
-STATEMENT_TIMEOUT_S = 1.4
 # Who gathers for longer is not asked for: PostgreSQL's own timeout must come first, after which nothing was done.
 _PATIENCE_S = ANSWER_WITHIN_S - STATEMENT_TIMEOUT_S
 _SWEEP_INTERVAL_S = 0.1
-
-# No statement ever sets session state, so there is none to reset: settings stand in the connection's start.
-# PostgreSQL's own timeout comes first, since it tells more than silence does.
-_SESSION = {
-    "application_name": "taskmanager",
-    "timezone": "UTC",  # in which times are told
-    # Statements are written for one plan, whatever their arguments; it is made once and spares planning.
-    "plan_cache_mode": "force_generic_plan",
-    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-    "lock_timeout": "1200",  # the shorter one, since it tells what the statement waited for
-    # A network forgets connections that rest, and tells nobody.
-    "tcp_keepalives_idle": "60",
-    "idle_in_transaction_session_timeout": "10000",
-}
 
 # Classes and codes of SQLSTATE that pass by themselves: connection, resources, operator intervention,
 # deadlock, serialization failure, lock not available.
@@ -56,9 +40,6 @@ _PASSING = ("08", "53", "57", "40P01", "40001", "55P03")
 _STATEMENT_TIMEOUT = "57014"
 
 _LOST_CONNECTION = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-# While the database is away every request meets it; a line for each would bury the one that tells why.
-_OUTAGE_LOG_INTERVAL_S = 5.0
 
 
 class Database:
@@ -89,7 +70,7 @@ class Database:
         self._expired: set[asyncpg.Connection] = set()
         self._all: set[asyncpg.Connection] = set()
         self._background: set[asyncio.Task[None]] = set()
-        self._outage = _Outage()
+        self._faults = DatabaseFaultLog(self._metrics)
         self._batchers: dict[BatchStatement[Any], Batcher[Any]] = {}
 
     async def close(self) -> None:
@@ -98,8 +79,9 @@ class Database:
             task.cancel()
         if self._sweep is not None:
             self._sweep.cancel()
+        self._faults.close()
         connections, self._all, self._idle = list(self._all), set(), []
-        await asyncio.gather(*(_close(connection) for connection in connections))
+        await asyncio.gather(*(database_connection.close(connection) for connection in connections))
 
     def renew(self) -> None:
         """Let go of connections that planned their statements before the schema changed, those in use once they are
@@ -173,7 +155,7 @@ class Database:
             rows: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
             metrics.took(sql, time.monotonic() - began)
         except asyncpg.PostgresError as error:
-            metrics.failed(error)
+            self._faults.met(error, sql)
             if connection is not None:
                 self._give_back(connection)
                 # Who is refused a connection, by a password say, has no statement that could be at fault.
@@ -186,7 +168,7 @@ class Database:
                 self._give_back(connection)
             raise
         except _LOST_CONNECTION as error:
-            metrics.failed(error)
+            self._faults.met(error, sql)
             if connection is not None:
                 self._abandon(connection)
             raise self._unavailable(error) from error
@@ -196,8 +178,8 @@ class Database:
                 self._abandon(connection)
             raise
         self._give_back(connection)
-        if self._outage:
-            self._outage.ended()
+        if self._faults:
+            self._faults.ended()
         return rows
 
     def _sweep_soon(self) -> None:
@@ -237,7 +219,7 @@ class Database:
             raise TimeoutError
         self._open += 1
         try:
-            connection = await asyncpg.connect(self._url, timeout=timeout_s, server_settings=_SESSION)
+            connection = await database_connection.connect(self._url, timeout_s)
         except BaseException as error:
             self._open -= 1
             if not isinstance(error, Exception):
@@ -246,7 +228,6 @@ class Database:
                 self._refuse_all_waiting(error)
             raise
         self._all.add(connection)
-        _log_life(connection)
         return connection
 
     def _give_back(self, connection: asyncpg.Connection) -> None:
@@ -270,7 +251,7 @@ class Database:
 
     def _part_with(self, connection: asyncpg.Connection) -> None:
         self._forget(connection)
-        self._spawn(_close(connection))
+        self._spawn(database_connection.close(connection))
 
     def _forget(self, connection: asyncpg.Connection) -> None:
         self._open -= 1
@@ -305,53 +286,9 @@ class Database:
         task.add_done_callback(self._background.discard)
 
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
-        if _sqlstate(error) != _STATEMENT_TIMEOUT:  # of one statement; the database is there
-            self._outage.met(error)
+        if getattr(error, "sqlstate", None) != _STATEMENT_TIMEOUT:  # of one statement; the database is there
+            self._faults.refused(error)
         return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
-
-
-class _Outage:
-    """Tells of an outage at its beginning, every few seconds, and at its end. True while it lasts."""
-
-    def __init__(self) -> None:
-        self._refused = 0
-        self._told_at = float("-inf")
-
-    def __bool__(self) -> bool:
-        return self._refused > 0
-
-    def met(self, error: BaseException) -> None:
-        self._refused += 1
-        if self._refused == 1:
-            sentry.report(error, code="database_unavailable")
-        now = time.monotonic()
-        if now - self._told_at >= _OUTAGE_LOG_INTERVAL_S:
-            self._told_at = now
-            fields = {"exception.type": type(error).__name__, "db.response.status_code": _sqlstate(error)}
-            logger.warning("database unavailable", extra=fields | {"requests_refused": self._refused})
-
-    def ended(self) -> None:
-        logger.info("database serves again", extra={"requests_refused": self._refused})
-        self._refused = 0
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(error, "sqlstate", None)
-
-
-def _log_life(connection: asyncpg.Connection) -> None:
-    pid = connection.get_server_pid()
-    logger.info("database connection opened", extra={"db.server_pid": pid})
-    connection.add_termination_listener(
-        lambda _: logger.info("database connection ended", extra={"db.server_pid": pid})
-    )
-
-
-async def _close(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=2)
-    except Exception:  # noqa: BLE001  a server that does not even take a farewell
-        connection.terminate()
 
 
 CurrentDatabase = Annotated[Database, Depends(FromApplication("database"))]

@@ -56,6 +56,11 @@ _BY_CLASS = {
 }
 
 
+def is_the_clients(kind: ErrorKind) -> bool:
+    """Whether clients cause it with their data: it is counted, and wakes nobody."""
+    return kind in (ErrorKind.INTEGRITY, ErrorKind.DATA)
+
+
 def kind_of(error: BaseException) -> ErrorKind:
     """The kind of what a statement or a connection met."""
     if isinstance(error, PoolTimeout):

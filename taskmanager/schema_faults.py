@@ -16,6 +16,7 @@ from migration_gate.states import RULES, State
 from taskmanager.dispatch.admission import method_label
 from taskmanager.dispatch.route_table import route_path
 from taskmanager.observability import sentry
+from taskmanager.observability.fault import sqlstate_of
 from taskmanager.observability.privacy import told
 from taskmanager.problems import answer
 
@@ -32,7 +33,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_postgres_error(request: Request, error: Exception) -> Response:
     state = request.app.state
-    if getattr(error, "sqlstate", None) not in _OF_THE_SCHEMA:
+    if sqlstate_of(error) not in _OF_THE_SCHEMA:
         raise error
     state.probe.distrust()
     state.watcher.check_soon()
@@ -42,6 +43,7 @@ async def _on_postgres_error(request: Request, error: Exception) -> Response:
     status = state.watcher.verdict.status
     fields = {
         "code": code.value,
+        "db.response.status_code": sqlstate_of(error),
         "database_revisions": list(status.database_revisions),
         "code_heads": list(status.code_heads),
     }

@@ -48,10 +48,15 @@ class DatabaseMetrics:
         self.durations = {name: Histogram(QUERY_BUCKETS_S) for name in (*(operations or {}), OTHER_OPERATION)}
         self._by_sql = {sql: self.durations[name] for name, sql in (operations or {}).items()}
         self._other = self.durations[OTHER_OPERATION]
+        self._names = {sql: name for name, sql in (operations or {}).items()}
 
     def failed(self, error: BaseException) -> None:
         """Count what a statement, or the connection for one, has met."""
         self.errors[kind_of(error)] += 1
+
+    def operation(self, sql: str) -> str:
+        """The statement's name, as the metrics and the traces tell it."""
+        return self._names.get(sql, OTHER_OPERATION)
 
     def took(self, sql: str, seconds: float) -> None:
         """Count a statement that PostgreSQL has answered, whatever the answer was."""

@@ -12,7 +12,7 @@ import pytest
 from pydantic_core.core_schema import ErrorType
 
 from migration_gate.states import RULES, State
-from taskmanager import app, database
+from taskmanager import app, database, database_connection
 from taskmanager.access.key_lines import SCOPES
 from taskmanager.incidents import variables as incidents_variables
 from taskmanager.problems import ProblemError
@@ -108,7 +108,7 @@ def test_the_limits_are_those_of_the_code(document: Path) -> None:
         http_connection.READ_TIMEOUT_S,
         http_connection.WRITE_TIMEOUT_S,
         http_server.KEEP_ALIVE_S,
-        int(database._SESSION["statement_timeout"]) / 1000,
+        int(database_connection.SESSION["statement_timeout"]) / 1000,
         database.ANSWER_WITHIN_S,
         Settings().max_in_flight,
     ]

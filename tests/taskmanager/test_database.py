@@ -356,7 +356,7 @@ def test_an_outage_is_told_at_its_beginning_and_its_end_and_not_by_every_request
     service.wait_for("/tasks", 200)
 
     assert set(refused) == {503}
-    assert 1 <= service.log.count("database unavailable") <= 3
+    assert 1 <= service.log.count("database error") <= 3
     assert service.log.count("database serves again") == 1
 
 
