@@ -15,7 +15,7 @@ from typing import Any
 from taskmanager.incidents.decisions import decide
 from taskmanager.incidents.entries import ALERTMANAGER, GONE_SINCE, Alert, Entry, Kind, time_text
 from taskmanager.incidents.history import History, Incident
-from taskmanager.incidents.watchdog import FINGERPRINT
+from taskmanager.incidents.silences import raised_here
 from taskmanager.incidents.webhook import Notice, read_alert
 
 # As long as the longest usual repeat_interval, several times: by then Alertmanager has told of the return itself.
@@ -122,7 +122,7 @@ def worth_asking(history: History, at: datetime) -> bool:
 def _open(history: History) -> Iterator[Incident]:
     """Those that Alertmanager opened: it knows nothing of the dead man's switch."""
     for incident in history.incidents.values():
-        if incident.open and incident.alert.fingerprint != FINGERPRINT:
+        if incident.open and not raised_here(incident.alert):
             yield incident
 
 

@@ -206,4 +206,5 @@ def _add_prune(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--journal", type=Path, default=DEFAULT_JOURNAL, metavar="PATH", help="default: %(default)s")
     parser.add_argument("--older-than", type=_duration, metavar="TIME", help="take off what was resolved before: 365d")
     parser.add_argument("--forget", metavar="NAME", help="write (forgotten) instead of NAME, wherever it acted")
+    parser.add_argument("--retire", metavar="ENV", help="wait no longer for the Watchdog of this environment")
     parser.set_defaults(run_alone=_run, does="prune")

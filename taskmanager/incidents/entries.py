@@ -26,9 +26,9 @@ class Kind(StrEnum):
     REOPENED = "reopened"
     DEPLOYMENT = "deployment"
     WATCHDOG_SEEN = "watchdog_seen"
-    """The first heartbeat ever: from now on its absence is an incident."""
+    """The first heartbeat of a watchdog: from now on its absence is an incident."""
     JOURNAL_RECOVERED = "journal_recovered"
-    """What was found wrong with the journal's end, or that it can be written again."""
+    """It can be written again, since when it could not be, and how often that failed."""
     PRUNED = "pruned"
     """Lines were taken off by a person's command."""
 
@@ -84,7 +84,7 @@ class Entry:
     ends_at: datetime | None = None
     text: str = ""
     facts: dict[str, str] = field(default_factory=dict)
-    """What only some kinds have: a deployment's version and commit, the bytes that were kept aside."""
+    """What only some kinds have: a deployment's version and commit, what was pruned, since when an alert was gone."""
     seq: int = 0
 
     def numbered(self, seq: int) -> Entry:

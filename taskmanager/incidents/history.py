@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from taskmanager.incidents.entries import GONE_SINCE, Alert, Entry, Kind, time_text
+from taskmanager.incidents.watchdog import MOST_WATCHDOGS, name_of
 
 
 class State(StrEnum):
@@ -87,8 +88,8 @@ class History:
     latest: dict[str, int] = field(default_factory=dict)
     """By an alert's fingerprint, its latest incident."""
     deployments: list[Entry] = field(default_factory=list)
-    watchdog: Alert | None = None
-    """The alert whose coming is awaited, once it came."""
+    watchdogs: dict[str, Alert] = field(default_factory=dict)
+    """By name, the alerts whose coming is awaited, once they came; no more than can be told apart."""
     next_id: int = 1
     acknowledged_s: list[float] = field(default_factory=list)
     """One for each acknowledgement, from the opening or reopening before it, in seconds."""
@@ -101,6 +102,7 @@ class History:
             self,
             incidents=dict(self.incidents),
             latest=dict(self.latest),
+            watchdogs=dict(self.watchdogs),
             deployments=list(self.deployments),
             acknowledged_s=list(self.acknowledged_s),
             resolved_s=list(self.resolved_s),
@@ -122,13 +124,17 @@ class History:
             case Kind.DEPLOYMENT:
                 self.deployments.append(entry)
             case Kind.WATCHDOG_SEEN:
-                self.watchdog = entry.alert
+                self._take_watchdog(entry.alert)
             case Kind.PRUNED:
                 self._take_pruned(entry)
             case Kind.JOURNAL_RECOVERED:
                 pass
             case _:
                 self._take_incident(entry)
+
+    def _take_watchdog(self, watchdog: Alert | None) -> None:
+        if watchdog and (name_of(watchdog) in self.watchdogs or len(self.watchdogs) < MOST_WATCHDOGS):
+            self.watchdogs[name_of(watchdog)] = watchdog
 
     def _take_pruned(self, entry: Entry) -> None:
         told = entry.facts.get("next_incident", "")

@@ -69,10 +69,10 @@ class HistoryCollector(Collector):
 
     def _own(self) -> Iterator[Metric]:
         receiver = self._receiver
-        age_s = receiver.switch.age_s(time.monotonic())
+        age_s = receiver.heartbeats.switches.oldest_age_s(time.monotonic())
         yield GaugeMetricFamily(
             "taskmanager_incidents_watchdog_age_seconds",
-            "Since the Watchdog came last; NaN before the first.",
+            "Since the Watchdog came last, the oldest of several; NaN before the first.",
             value=math.nan if age_s is None else age_s,
         )
         yield CounterMetricFamily(

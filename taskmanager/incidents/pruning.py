@@ -17,28 +17,31 @@ from taskmanager.incidents.client import CommandFailed
 from taskmanager.incidents.entries import FORGOTTEN, Entry, Kind, line_of
 from taskmanager.incidents.history import fold
 from taskmanager.incidents.lock import JournalInUse, WriterLock
+from taskmanager.incidents.watchdog import name_of
 
 JOURNAL_IN_USE = 4
 
 
-def prune(path: Path, before: datetime | None, name: str | None) -> str:
+def prune(path: Path, before: datetime | None, name: str | None, retired: str | None) -> str:
     """Rewrite a journal that nobody writes to, and return what was done, in a sentence.
 
     Parameters
     ----------
     before: incidents resolved, and deployments made, before it are taken off; None takes none off.
     name: whoever acted under it becomes `(forgotten)`; None forgets nobody.
+    retired: the environment whose Watchdog is not waited for any longer; None retires none.
 
     Raises
     ------
-    CommandFailed: a server uses the journal, it cannot be read or written, or lines of it are damaged.
+    CommandFailed: a server uses the journal, it cannot be read or written, lines of it are damaged, or it knows no
+    Watchdog of that environment.
     """
     lock = WriterLock(path)
     try:
         contents = journal.read(path)
         lock.acquire("pruning")
         contents = journal.read(path)
-        return _rewritten(path, contents, before, name)
+        return _rewritten(path, contents, before, name, retired)
     except JournalInUse as error:
         raise CommandFailed(f"{path} is in use by {error}; stop it first", JOURNAL_IN_USE) from None
     except journal.JournalUnusable as error:
@@ -50,7 +53,9 @@ def prune(path: Path, before: datetime | None, name: str | None) -> str:
         lock.release()
 
 
-def _rewritten(path: Path, contents: journal.Contents, before: datetime | None, name: str | None) -> str:
+def _rewritten(
+    path: Path, contents: journal.Contents, before: datetime | None, name: str | None, retired: str | None
+) -> str:
     if contents.damage or contents.torn:
         lines = ", ".join(str(damage.line) for damage in contents.damage) or "the last one"
         raise CommandFailed(
@@ -62,7 +67,8 @@ def _rewritten(path: Path, contents: journal.Contents, before: datetime | None, 
         for incident in history.incidents.values()
         if before and incident.resolved_at and incident.resolved_at < before
     }
-    kept = [entry for entry in contents.entries if not _is_old(entry, old, before)]
+    current = _current_heartbeats(path, contents.entries, retired)
+    kept = [entry for entry in contents.entries if not _is_over(entry, old, before, current, retired)]
     forgotten = sum(entry.who == name for entry in kept)
     if name is not None:
         kept = [replace(entry, who=FORGOTTEN) if entry.who == name else entry for entry in kept]
@@ -75,10 +81,28 @@ def _rewritten(path: Path, contents: journal.Contents, before: datetime | None, 
     return told if not mentions else f"{told} {mentions} notes still mention the name in their text."
 
 
-def _is_old(entry: Entry, incidents: set[int], before: datetime | None) -> bool:
+def _current_heartbeats(path: Path, entries: Iterable[Entry], retired: str | None) -> set[int]:
+    """The numbers of the lines by which the watchdogs are known: the newest of each."""
+    seen = [entry for entry in entries if entry.kind is Kind.WATCHDOG_SEEN]
+    environments = {_environment(entry) for entry in seen}
+    if retired is not None and retired not in environments:
+        known = ", ".join(sorted(environments)) or "none"
+        raise CommandFailed(f"{path} knows no watchdog of the environment {retired!r}; it knows: {known}")
+    return set({name_of(entry.alert): entry.seq for entry in seen if entry.alert}.values())
+
+
+def _environment(entry: Entry) -> str:
+    return entry.alert.labels.get("env", "") if entry.alert else ""
+
+
+def _is_over(
+    entry: Entry, incidents: set[int], before: datetime | None, heartbeats: set[int], retired: str | None
+) -> bool:
     if entry.incident is not None:
         return entry.incident in incidents
-    return before is not None and entry.at < before and entry.kind is not Kind.WATCHDOG_SEEN
+    if entry.kind is Kind.WATCHDOG_SEEN and _environment(entry) == retired:
+        return True
+    return before is not None and entry.at < before and entry.seq not in heartbeats
 
 
 def _replace(path: Path, entries: Iterable[Entry]) -> None:

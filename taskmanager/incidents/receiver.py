@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from taskmanager.incidents.decisions import REOPENED_WITHIN, decide, fires
+from taskmanager.incidents.decisions import REOPENED_WITHIN, decide
 from taskmanager.incidents.entries import RECEIVER, Entry, Kind
+from taskmanager.incidents.heartbeats import Heartbeats
 from taskmanager.incidents.history import History, Incident, fold
 from taskmanager.incidents.journal import Damage, Journal, JournalNotWritable
-from taskmanager.incidents.watchdog import FINGERPRINT, DeadMansSwitch, silence
-from taskmanager.incidents.webhook import Notice, Notification
+from taskmanager.incidents.webhook import Notification
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +51,11 @@ class Receiver:
         self._journal = journal
         self.history: History = fold(journal.contents.entries)
         self.damage: tuple[Damage, ...] = journal.contents.damage
-        awaited = expect_watchdog or self.history.watchdog is not None
-        self.switch = DeadMansSwitch(watchdog_timeout_s, time.monotonic() if awaited else None)
+        self.heartbeats = Heartbeats(
+            self, timeout_s=watchdog_timeout_s, expected=expect_watchdog, reopened_within=reopened_within
+        )
         self.reopened_within = reopened_within
         self._turn = asyncio.Lock()
-        self._announced = False
         self.write_failures = 0
         self.alertmanager_failures = 0
         """Times that it was asked for its alerts and did not answer."""
@@ -73,7 +72,7 @@ class Receiver:
         if alerts:
             await self.write(lambda history: decide(history, alerts, _now(), self.reopened_within))
         for heartbeat in heartbeats:
-            await self._beat(heartbeat)
+            await self.heartbeats.take(heartbeat)
 
     async def act(self, kind: Kind, id_: int, by: str, text: str) -> Incident:
         """A person acknowledges, notes or resolves.
@@ -114,41 +113,7 @@ class Receiver:
         """One look of `keep_watch`. Raises JournalNotWritable."""
         if self.not_writable_since is not None:
             await self._tell_that_it_writes_again(self.not_writable_since)
-        if self.switch.silent(time.monotonic()) and not self._announced:
-            await self.write(self._silence)
-            self._announced = True
-            logger.error("the Watchdog is silent: no alert may be reaching this receiver")
-
-    def _silence(self, history: History) -> list[Entry]:
-        at = _now()
-        age_s = self.switch.age_s(time.monotonic())
-        since = at - timedelta(seconds=self.switch.timeout_s if age_s is None else age_s)
-        latest = history.of_alert(FINGERPRINT)
-        if latest is not None and latest.open:  # of before a restart
-            return []
-        alert = silence(history.watchdog, since)
-        entry = fires(history, latest, alert, at, RECEIVER, self.reopened_within)
-        return [entry] if entry else []
-
-    async def _beat(self, heartbeat: Notice) -> None:
-        if not heartbeat.firing:
-            self.switch.stop()
-            return
-        self.switch.beat(time.monotonic())
-        known = self.history.watchdog
-        if known is None or known.labels != heartbeat.alert.labels:
-            await self.write(lambda history: [Entry(Kind.WATCHDOG_SEEN, _now(), RECEIVER, alert=heartbeat.alert)])
-        silent = self.history.of_alert(FINGERPRINT)
-        if silent is not None and silent.open:
-            await self.write(self._heard_again)
-        self._announced = False
-
-    def _heard_again(self, history: History) -> list[Entry]:
-        silent = history.of_alert(FINGERPRINT)
-        if silent is None or not silent.open:
-            return []
-        at = _now()
-        return [Entry(Kind.RESOLVED, at, RECEIVER, silent.id, silent.alert, ends_at=at)]
+        await self.heartbeats.look()
 
     async def _tell_that_it_writes_again(self, since: datetime) -> None:
         facts = {"not_writable_since": since.isoformat(timespec="seconds"), "failures": str(self.write_failures)}

@@ -92,7 +92,7 @@ class Reconciliation:
     def _compare(self, history: History, held: Held) -> list[Entry]:
         at, now = datetime.now(UTC), time.monotonic()
         back = returned(history, held, at, self._receiver.reopened_within)
-        if not held.watchdog or not self._receiver.switch.heard(now):
+        if not held.watchdog or not self._receiver.heartbeats.switches.heard(now):
             # Prometheus has not told it yet what fires, or what Alertmanager tells does not get here: what it lacks
             # need not be over.
             self._absences.forget()

@@ -110,10 +110,10 @@ def _postmortem(options: argparse.Namespace) -> int:
 def _prune(options: argparse.Namespace) -> int:
     from taskmanager.incidents.pruning import prune as take_off
 
-    if options.older_than is None and options.forget is None:
-        raise CommandFailed("say what is to be taken off: --older-than 365d, or --forget NAME, or both", 2)
+    if options.older_than is None and options.forget is None and options.retire is None:
+        raise CommandFailed("say what is to be taken off: --older-than 365d, --forget NAME or --retire ENV", 2)
     before = datetime.now(UTC) - options.older_than if options.older_than else None
-    print(take_off(options.journal, before, options.forget))
+    print(take_off(options.journal, before, options.forget, options.retire))
     return 0
 
 

@@ -6,14 +6,20 @@ Alertmanager repeats it here, and where it stays away, either of them, or the wa
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
 
 from taskmanager.incidents.entries import Alert
 
-CODE = "alerting_silent"
+# Those who send here hold a key; what can be told apart is bounded all the same.
+MOST_WATCHDOGS = 32
 
-# No alert's fingerprint: Alertmanager's are 16 digits.
-FINGERPRINT = "0"
+# The watchdog that is expected and has never come, so that nobody knows its name.
+UNNAMED = ""
+
+
+def name_of(watchdog: Alert) -> str:
+    """Which watchdog it is. Not its fingerprint: a rule that gets another label makes no other environment."""
+    return f"{watchdog.labels.get('service', '')}/{watchdog.labels.get('env', '')}"
 
 
 class DeadMansSwitch:
@@ -48,11 +54,47 @@ class DeadMansSwitch:
         """Seconds since the last heartbeat, None before the first one of this process."""
         return None if self._seen is None else max(0.0, now - self._seen)
 
+    def awaited_s(self, now: float) -> float:
+        """Seconds since the last heartbeat, or since this process began to wait for the first one."""
+        return 0.0 if self._awaited_since is None else max(0.0, now - self._awaited_since)
 
-def silence(watchdog: Alert | None, since: datetime) -> Alert:
-    """The alert that the receiver raises itself, for the environment of the Watchdog that it knew."""
-    labels = {"alertname": "AlertingSilent", "severity": "critical", "service": "monitoring", "code": CODE}
-    if watchdog and "env" in watchdog.labels:
-        labels["env"] = watchdog.labels["env"]
-    links = {"runbook": f"docs/runbooks/{CODE}.md", "dashboard": "/d/taskmanager-meta"}
-    return Alert(FINGERPRINT, CODE, labels, links, since)
+
+class Switches:
+    """A switch for each watchdog: the heartbeat of one environment says nothing of another.
+
+    Parameters
+    ----------
+    known: the names of those that came before this process began.
+    expected: whether one is awaited although none ever came.
+    """
+
+    def __init__(self, timeout_s: float, known: Iterable[str], now: float, *, expected: bool) -> None:
+        self.timeout_s = timeout_s
+        awaited = list(known) or ([UNNAMED] if expected else [])
+        self._switches = {name: DeadMansSwitch(timeout_s, now) for name in awaited}
+
+    def beat(self, name: str, now: float) -> None:
+        self._switch(name).beat(now)
+
+    def stop(self, name: str) -> None:
+        self._switch(name).stop()
+
+    def silent(self, now: float) -> list[str]:
+        return [name for name, switch in self._switches.items() if switch.silent(now)]
+
+    def heard(self, now: float) -> bool:
+        """Whether the heartbeat of each came to this process, and recently."""
+        return bool(self._switches) and all(switch.heard(now) for switch in self._switches.values())
+
+    def age_s(self, name: str, now: float) -> float | None:
+        return self._switches[name].age_s(now)
+
+    def oldest_age_s(self, now: float) -> float | None:
+        """The oldest of all, None before the first heartbeat that comes to this process."""
+        if all(switch.age_s(now) is None for switch in self._switches.values()):
+            return None
+        return max(switch.awaited_s(now) for switch in self._switches.values())
+
+    def _switch(self, name: str) -> DeadMansSwitch:
+        self._switches.pop(UNNAMED, None)
+        return self._switches.setdefault(name, DeadMansSwitch(self.timeout_s))

@@ -20,7 +20,7 @@ from taskmanager.incidents.absences import (
 from taskmanager.incidents.decisions import REOPENED_WITHIN
 from taskmanager.incidents.entries import GONE_SINCE, Alert, Entry, Kind
 from taskmanager.incidents.history import History, fold
-from taskmanager.incidents.watchdog import FINGERPRINT
+from taskmanager.incidents.silences import silence
 from tests.taskmanager.incidents.receivers import alert, watchdog
 
 T0 = datetime(2026, 11, 27, 21, tzinfo=UTC)
@@ -97,8 +97,9 @@ def test_one_that_was_reopened_between_two_looks_begins_anew() -> None:
     assert look(absences, history, NOTHING, 115) == []
 
 
-def test_the_dead_mans_switchs_own_incident_is_none_of_alertmanagers() -> None:
-    absences, history = Absences(0), fold([opened(replace(ALERT, fingerprint=FINGERPRINT))])
+@pytest.mark.parametrize("watchdog", [None, Alert("ab", "watchdog", {"service": "monitoring", "env": "test"})])
+def test_the_dead_mans_switchs_own_incident_is_none_of_alertmanagers(watchdog: Alert | None) -> None:
+    absences, history = Absences(0), fold([opened(silence(watchdog, T0))])
 
     assert not worth_asking(history, at(100))
     assert [look(absences, history, NOTHING, seconds) for seconds in (100, 115, 130)] == [[], [], []]

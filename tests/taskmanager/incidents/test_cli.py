@@ -309,6 +309,42 @@ def test_a_name_is_forgotten_on_request(journal: Path) -> None:
     assert "a duplicate title" in shown.stdout
 
 
+def _journal_of_two_environments(folder: Path) -> Path:
+    """Their watchdogs' lines alternate, as releases that knew one watchdog wrote them."""
+    watchdogs = [
+        Alert(env[:1], "watchdog", {"alertname": "Watchdog", "service": "monitoring", "env": env})
+        for env in ("production", "staging")
+    ]
+    seen = [Entry(Kind.WATCHDOG_SEEN, T0, "receiver", alert=watchdog) for watchdog in watchdogs * 3]
+    path = folder / "journal.jsonl"
+    path.write_bytes(b"".join(line_of(entry.numbered(number)) for number, entry in enumerate(seen, 1)))
+    return path
+
+
+def _awaited(journal: Path) -> list[str]:
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [line["labels"]["env"] for line in lines if line["kind"] == "watchdog_seen"]
+
+
+def test_pruning_keeps_the_newest_heartbeat_of_each_watchdog(tmp_path: Path) -> None:
+    journal = _journal_of_two_environments(tmp_path)
+    done = incidents("prune", "--journal", str(journal), "--older-than", "1s")
+
+    assert done.stdout.startswith("4 lines of 0 incidents taken off")
+    assert _awaited(journal) == ["production", "staging"]
+
+
+def test_an_environment_that_is_gone_is_no_longer_waited_for_once_it_is_retired(tmp_path: Path) -> None:
+    journal = _journal_of_two_environments(tmp_path)
+    done = incidents("prune", "--journal", str(journal), "--retire", "staging")
+    assert done.returncode == 0, done.stderr
+    assert _awaited(journal) == ["production"] * 3
+
+    unknown = incidents("prune", "--journal", str(journal), "--retire", "stagin")
+    assert unknown.returncode == 1
+    assert "knows no watchdog of the environment 'stagin'; it knows: production" in unknown.stderr
+
+
 def test_a_note_that_still_mentions_a_name_is_told(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     note = Entry(Kind.NOTE, T0, "ada", 1, _alert("ab", "Name", "code", "critical"), text="ada freed space")
