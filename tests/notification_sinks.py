@@ -9,7 +9,7 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -72,14 +72,15 @@ class Arrived(Generic[Item]):
 
 
 @contextmanager
-def http_sink() -> Iterator[Arrived[Post]]:
-    """Answers 200 to everything."""
+def http_sink(*, answers_first: Sequence[int] = (), port: int = 0) -> Iterator[Arrived[Post]]:
+    """Answers 200 to everything, once it has given the answers that are to come first."""
+    to_come = list(answers_first)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             text = self.rfile.read(int(self.headers["Content-Length"])).decode()
             arrived.all.append(Post(self.path, dict(self.headers), text, time.monotonic()))
-            self.send_response(200)
+            self.send_response(to_come.pop(0) if to_come else 200)
             self.end_headers()
             # Slack's answer, which Alertmanager looks at.
             self.wfile.write(b"ok")
@@ -87,7 +88,7 @@ def http_sink() -> Iterator[Arrived[Post]]:
         def log_message(self, *_arguments: object) -> None:
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         arrived: Arrived[Post] = Arrived(server.server_port)
         yield from _serving(server, arrived)
 

@@ -25,7 +25,9 @@ examples:
 
 These commands need neither the service nor its settings nor a database. TASKMANAGER_INCIDENTS_KEY or
 TASKMANAGER_INCIDENTS_KEY_FILE holds the receiver's key, for serving and for asking; TASKMANAGER_INCIDENTS_URL its
-address; TASKMANAGER_INCIDENTS_ALERTMANAGER is that of the Alertmanager which serving asks.
+address; TASKMANAGER_INCIDENTS_ALERTMANAGER is that of the Alertmanager which serving asks, and
+TASKMANAGER_INCIDENTS_WEBHOOK_URL_FILE or TASKMANAGER_INCIDENTS_WEBHOOK_URL that of the webhook which is told when
+alerting is silent.
 
 A name given by --by, or your login without it, is personal data that the journal keeps. --by on-call names a role.
 

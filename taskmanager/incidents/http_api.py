@@ -38,11 +38,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(receiver: Receiver, gatekeeper: Gatekeeper, reconciliation: Reconciliation | None = None) -> Starlette:
-    """The receiver's application. Its lifespan looks for the heartbeat, and asks Alertmanager where that is wanted."""
+    """The receiver's application. Its lifespan looks for the heartbeat, tells of its absence, and asks Alertmanager
+    where that is wanted."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        looking = [asyncio.create_task(receiver.keep_watch())]
+        looking = [
+            asyncio.create_task(receiver.keep_watch()),
+            asyncio.create_task(receiver.announcer.keep_telling()),
+        ]
         if reconciliation is not None:
             looking.append(asyncio.create_task(reconciliation.keep_looking()))
         try:

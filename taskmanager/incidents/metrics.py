@@ -1,6 +1,7 @@
 """The history as metrics, read at each scrape.
 
-They are what the journal adds up to, so a restart sets no counter back; pruning does, as any restart would.
+What is told of incidents is what the journal adds up to, so a restart sets none of it back, and only pruning does. What
+is told of the process begins anew with it: the failures at 0, the Watchdog's age at NaN.
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class HistoryCollector(Collector):
             "taskmanager_incidents_alertmanager_failures",
             "Times that Alertmanager was asked for its alerts and did not answer.",
             value=receiver.alertmanager_failures,
+        )
+        yield CounterMetricFamily(
+            "taskmanager_incidents_webhook_failures",
+            "Times that the webhook did not take the news that alerting is silent, or is back.",
+            value=receiver.announcer.failures,
         )
         yield GaugeMetricFamily(
             "taskmanager_incidents_journal_size_bytes", "Length of the journal.", value=receiver.journal_bytes

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from taskmanager.incidents.announcer import Announcer
 from taskmanager.incidents.decisions import REOPENED_WITHIN, decide
 from taskmanager.incidents.entries import RECEIVER, Entry, Kind
 from taskmanager.incidents.heartbeats import Heartbeats
@@ -38,6 +39,7 @@ class Receiver:
     watchdog_timeout_s: after so long without a heartbeat an incident is opened.
     expect_watchdog: whether the first heartbeat is awaited too, though none ever came.
     reopened_within: an alert that comes back so soon after its resolution reopens its incident.
+    webhook_url: told when alerting is silent and when it is back; see `Announcer`.
     """
 
     def __init__(
@@ -47,12 +49,18 @@ class Receiver:
         watchdog_timeout_s: float = 60.0,
         expect_watchdog: bool = False,
         reopened_within: timedelta = REOPENED_WITHIN,
+        webhook_url: str = "",
     ) -> None:
         self._journal = journal
         self.history: History = fold(journal.contents.entries)
         self.damage: tuple[Damage, ...] = journal.contents.damage
+        self.announcer = Announcer(webhook_url)
         self.heartbeats = Heartbeats(
-            self, timeout_s=watchdog_timeout_s, expected=expect_watchdog, reopened_within=reopened_within
+            self,
+            self.announcer.tell,
+            timeout_s=watchdog_timeout_s,
+            expected=expect_watchdog,
+            reopened_within=reopened_within,
         )
         self.reopened_within = reopened_within
         self._turn = asyncio.Lock()

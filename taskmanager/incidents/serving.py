@@ -45,6 +45,7 @@ def serve(options: ServeOptions) -> int:
     try:
         keys = variables.keys()
         alertmanager = variables.alertmanager(options.alertmanager)
+        webhook_url = variables.webhook_url()
     except variables.UnusableVariable as error:
         return _complain(str(error), UNUSABLE_SETTINGS)
     if not keys and not is_loopback(options.host):
@@ -67,7 +68,7 @@ def serve(options: ServeOptions) -> int:
             return _complain(_reason(error), CANNOT_START)
         try:
             _tell(journal, address, keyed=bool(keys))
-            return _run(options, journal, keys, listener, alertmanager)
+            return _run(options, journal, keys, listener, alertmanager, webhook_url)
         finally:
             journal.close()
             lock.release()
@@ -115,7 +116,12 @@ def _tell(journal: Journal, address: str, *, keyed: bool) -> None:
 
 
 def _run(
-    options: ServeOptions, journal: Journal, keys: tuple[str, ...], listener: socket.socket, alertmanager: str
+    options: ServeOptions,
+    journal: Journal,
+    keys: tuple[str, ...],
+    listener: socket.socket,
+    alertmanager: str,
+    webhook_url: str,
 ) -> int:
     # Here and not above: what is refused must not wait for these imports.
     import uvicorn
@@ -129,6 +135,7 @@ def _run(
         watchdog_timeout_s=options.watchdog_timeout_s,
         expect_watchdog=options.expect_watchdog,
         reopened_within=options.reopened_within,
+        webhook_url=webhook_url,
     )
     reconciliation = Reconciliation(receiver, asking(alertmanager), options.gone_after_s) if alertmanager else None
     config = uvicorn.Config(

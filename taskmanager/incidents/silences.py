@@ -1,4 +1,5 @@
-"""What the silence of a watchdog means, given the history: the lines to write. Pure, as the history is."""
+"""What the silence of a watchdog means, given the history: the lines to write, and what people are told. Pure, as the
+history is."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def fallen_silent(
     latest = silence_of(history, watchdog)
     if latest is not None and latest.open:
         return []
-    since = at - timedelta(seconds=timeout_s if age_s is None else age_s)
+    since = silent_since(at, age_s, timeout_s)
     alert = silence(watchdog, since)
     if latest is not None and latest.resolved_at and _never_ceased(latest, None if age_s is None else since):
         if timedelta(0) <= at - latest.resolved_at < timedelta(seconds=timeout_s):
@@ -71,6 +72,10 @@ def fallen_silent(
         alert = replace(alert, starts_at=latest.alert.starts_at)
     entry = fires(history, latest, alert, at, RECEIVER, reopened_within)
     return [entry] if entry else []
+
+
+def silent_since(at: datetime, age_s: float | None, timeout_s: float) -> datetime:
+    return at - timedelta(seconds=timeout_s if age_s is None else age_s)
 
 
 def _never_ceased(silent: Incident, heard_at: datetime | None) -> bool:
@@ -86,3 +91,26 @@ def heard_again(history: History, watchdog: Alert | None, at: datetime) -> list[
     if silent is None or not silent.open:
         return []
     return [Entry(Kind.RESOLVED, at, RECEIVER, silent.id, silent.alert, ends_at=at)]
+
+
+def said_of_silence(watchdog: Alert | None, since: datetime, incident: Incident | None) -> str:
+    """What a person is told; `incident` is None where it cannot be written."""
+    where = (
+        f"Incident {incident.id}, {RUNBOOK}"
+        if incident
+        else f"No incident is recorded, since the journal cannot be written; {RUNBOOK}"
+    )
+    return (
+        f"{_whose(watchdog)} has been silent since {since:%Y-%m-%d %H:%M:%S} UTC; no alert can be trusted to arrive."
+        f" {where}"
+    )
+
+
+def said_of_return(watchdog: Alert | None, incident: Incident | None) -> str:
+    where = f"Incident {incident.id}, {RUNBOOK}" if incident else RUNBOOK
+    return f"{_whose(watchdog)} is back. {where}"
+
+
+def _whose(watchdog: Alert | None) -> str:
+    env = watchdog.labels.get("env") if watchdog else None
+    return f"{CODE}: the alerting of {env}" if env else f"{CODE}: the alerting"

@@ -14,6 +14,8 @@ KEY = "TASKMANAGER_INCIDENTS_KEY"
 KEY_FILE = "TASKMANAGER_INCIDENTS_KEY_FILE"
 URL = "TASKMANAGER_INCIDENTS_URL"
 ALERTMANAGER = "TASKMANAGER_INCIDENTS_ALERTMANAGER"
+WEBHOOK_URL = "TASKMANAGER_INCIDENTS_WEBHOOK_URL"
+WEBHOOK_URL_FILE = "TASKMANAGER_INCIDENTS_WEBHOOK_URL_FILE"
 ENV_FILE = "TASKMANAGER_ENV_FILE"
 
 DEFAULT_URL = "http://127.0.0.1:9095"
@@ -24,7 +26,7 @@ _KEY = re.compile(r"[\x21-\x7e]{16,512}", re.ASCII)
 
 
 class UnusableVariable(ValueError):
-    """A variable cannot be used. The message names it and quotes no value of a key."""
+    """A variable cannot be used. The message names it and quotes neither a key nor a secret address."""
 
 
 def variable(name: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -63,7 +65,24 @@ def alertmanager(option: str | None, environment: Mapping[str, str] = os.environ
     return url
 
 
-def _is_address(url: str) -> bool:
+def webhook_url(environment: Mapping[str, str] = os.environ) -> str:
+    """The address that is told when alerting is silent; empty where nobody is. It is a secret, and may have a query.
+
+    Raises
+    ------
+    UnusableVariable: both variables are set, the file cannot be read, or what is set is no address.
+    """
+    text, file = variable(WEBHOOK_URL, environment), variable(WEBHOOK_URL_FILE, environment)
+    if text and file:
+        raise UnusableVariable(f"{WEBHOOK_URL} and {WEBHOOK_URL_FILE} are both set; set one of them")
+    url = (_text_of(Path(file), WEBHOOK_URL_FILE) if file else text).strip()
+    if (text or file) and not _is_address(url, may_have_query=True):
+        name = WEBHOOK_URL_FILE if file else WEBHOOK_URL
+        raise UnusableVariable(f"{name} is no address: https://HOST/PATH, without user, password and spaces")
+    return url
+
+
+def _is_address(url: str, *, may_have_query: bool = False) -> bool:
     if not re.fullmatch(r"[\x21-\x7e]+", url, re.ASCII):
         return False
     try:
@@ -71,7 +90,7 @@ def _is_address(url: str) -> bool:
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return fits and "@" not in parts.netloc and not parts.query and not parts.fragment
+    return fits and "@" not in parts.netloc and (may_have_query or not parts.query) and not parts.fragment
 
 
 def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -92,16 +111,20 @@ def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def _keys_of(file: Path) -> tuple[str, ...]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UnusableVariable(f"{KEY_FILE}: {file} cannot be read: {os.strerror(error.errno or 0)}") from None
-    except ValueError:
-        raise UnusableVariable(f"{KEY_FILE}: {file} is not UTF-8 text") from None
+    lines = _text_of(file, KEY_FILE).splitlines()
     found = [line.partition("#")[0].strip() for line in lines]
     if not any(found):
         raise UnusableVariable(f"{KEY_FILE}: {file} holds no key; `openssl rand -hex 32` makes one")
     return tuple(_checked(key, f"{KEY_FILE}: a key of {file}") for key in found if key)
+
+
+def _text_of(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UnusableVariable(f"{name}: {file} cannot be read: {os.strerror(error.errno or 0)}") from None
+    except ValueError:
+        raise UnusableVariable(f"{name}: {file} is not UTF-8 text") from None
 
 
 def _checked(key: str, what: str) -> str:

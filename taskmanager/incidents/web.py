@@ -65,6 +65,27 @@ def ask(
         raise Unreachable(_reason(error)) from None
 
 
+def post(url: str, body: object, *, timeout_s: float) -> None:
+    """POST JSON to an address that is a secret, whatever it answers with as long as it accepts.
+
+    Raises
+    ------
+    Unreachable: nobody answers, not in time, or with another status than 2xx. The message quotes nothing: an answer
+    that is none may echo the address.
+    """
+    try:
+        request = urllib.request.Request(  # noqa: S310  whoever gives the address has checked its scheme
+            url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with _answered(url, request, timeout_s) as response:
+            status = response.status
+    except (OSError, HTTPException, ValueError) as error:
+        cause = getattr(error, "reason", error)
+        raise Unreachable("no answer in time" if isinstance(cause, TimeoutError) else type(cause).__name__) from None
+    if not 200 <= status < 300:
+        raise Unreachable(f"it answered {status}")
+
+
 def _answered(url: str, request: urllib.request.Request, timeout_s: float) -> Any:
     """The answer, whatever its status; to urllib an error is an exception that can be read like any other answer."""
     try:

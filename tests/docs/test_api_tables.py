@@ -128,6 +128,8 @@ def test_every_setting_is_told_with_its_default_first(document: Path) -> None:
         incidents_variables.KEY_FILE,
         incidents_variables.URL,
         incidents_variables.ALERTMANAGER,
+        incidents_variables.WEBHOOK_URL,
+        incidents_variables.WEBHOOK_URL_FILE,
     }
     assert all(f"#{variable}=" in example for variable in told)
     for name, field in fields.items():
