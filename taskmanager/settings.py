@@ -236,6 +236,8 @@ _NOT_OURS = {
     "incidents_key",
     "incidents_key_file",
     "incidents_url",
+    "incidents_webhook_url",
+    "incidents_webhook_url_file",
     "metrics_key_file",
 }
 

@@ -274,6 +274,8 @@ def test_the_example_names_only_settings_that_are_there(folder: Path) -> None:
         incidents_variables.KEY,
         incidents_variables.KEY_FILE,
         incidents_variables.URL,
+        incidents_variables.WEBHOOK_URL,
+        incidents_variables.WEBHOOK_URL_FILE,
     }
     assert {line.partition("=")[0] for line in variables.splitlines()} == names | of_the_receiver
 
