@@ -133,12 +133,12 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
         ),
         "MetricMissing": Note(
             (
-                "a replica is up and does not tell a metric that a rule reads, or reaches the database and cannot read its "
-                "activity"
+                "a replica is up and does not tell a metric that a rule reads, or reaches the database and cannot read "
+                "its activity"
             ),
             (
-                "une réplique est debout et ne donne pas une métrique que lit une règle, ou atteint la base sans pouvoir "
-                "en lire l’activité"
+                "une réplique est debout et ne donne pas une métrique que lit une règle, ou atteint la base sans "
+                "pouvoir en lire l’activité"
             ),
             "a metric taken away",
             "une métrique retirée",
