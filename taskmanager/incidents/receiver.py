@@ -120,12 +120,8 @@ class Receiver:
     async def look(self) -> None:
         """One look of `keep_watch`. Raises JournalNotWritable."""
         if self.not_writable_since is not None:
-            await self._tell_that_it_writes_again(self.not_writable_since)
+            await self.write(lambda history: [])
         await self.heartbeats.look()
-
-    async def _tell_that_it_writes_again(self, since: datetime) -> None:
-        facts = {"not_writable_since": since.isoformat(timespec="seconds"), "failures": str(self.write_failures)}
-        await self.write(lambda history: [Entry(Kind.JOURNAL_RECOVERED, _now(), RECEIVER, facts=facts)])
 
     async def write(self, decision: Callable[[History], list[Entry]]) -> tuple[Entry, ...]:
         """Write what `decision` finds in a fork of the history, and make it the history once it is on the disk.
@@ -138,11 +134,13 @@ class Receiver:
     async def _write_in_turn(self, decision: Callable[[History], list[Entry]]) -> tuple[Entry, ...]:
         async with self._turn:
             entries = decision(self.history.fork())
-            return await self._written(entries) if entries else ()
+            return await self._written(entries) if entries or self.not_writable_since is not None else ()
 
     async def _written(self, entries: list[Entry]) -> tuple[Entry, ...]:
+        # Whoever writes first after a failure also writes that there was one: nobody else would know of it any more.
+        recovered = [] if self.not_writable_since is None else [self._recovered(self.not_writable_since)]
         try:
-            written = await asyncio.to_thread(self._journal.append, entries)
+            written = await asyncio.to_thread(self._journal.append, [*entries, *recovered])
         except JournalNotWritable as error:
             self.write_failures += 1
             if self.not_writable_since is None:
@@ -156,7 +154,11 @@ class Receiver:
         for entry in written:
             after.take(entry)
         self.history = after
-        return written
+        return written[: len(entries)]
+
+    def _recovered(self, since: datetime) -> Entry:
+        facts = {"not_writable_since": since.isoformat(timespec="seconds"), "failures": str(self.write_failures)}
+        return Entry(Kind.JOURNAL_RECOVERED, _now(), RECEIVER, facts=facts)
 
 
 def _must_not_be_so(incident: Incident, kind: Kind) -> None:

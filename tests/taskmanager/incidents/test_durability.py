@@ -11,10 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
 
+from taskmanager.incidents.journal import Journal, JournalNotWritable, read
+from taskmanager.incidents.receiver import Receiver as InThisProcess
+from taskmanager.incidents.webhook import read_notification
 from tests.processes import lacking
 from tests.taskmanager.incidents.monitoring import Alertmanager
 from tests.taskmanager.incidents.receivers import JSON, Receiver, Receivers, alert, notification
@@ -175,6 +179,29 @@ def test_a_full_disk_refuses_and_alertmanager_sends_again_what_was_refused(
     assert "No space left on device; what was sent is refused, so that it is sent again" in receiver.log
     assert "the journal can be written again" in receiver.log
     assert "journal_recovered" in {entry["kind"] for entry in receiver.entries()}
+
+
+async def test_who_writes_first_after_a_failure_writes_that_there_was_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that is an alert, which comes before the receiver has looked again."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    receiver = InThisProcess(journal)
+    sent = read_notification(notification(alert(1)))
+
+    def full(entries: object) -> NoReturn:
+        raise JournalNotWritable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", full)
+        with pytest.raises(JournalNotWritable):
+            await receiver.take(sent)
+    await receiver.take(sent)
+
+    assert [entry.kind for entry in read(journal.path).entries] == ["opened", "journal_recovered"]
+    assert receiver.not_writable_since is None
+    await receiver.look()
+    assert len(read(journal.path).entries) == 2
 
 
 def _refusals(alertmanager: Alertmanager) -> float:
