@@ -33,8 +33,7 @@ timeout where the process hangs, the window where it must fill, an evaluation, t
 
 ## Immediate alerts
 
-They are told in less than {IMMEDIATE_WITHIN_S:.0f} seconds, in the worst of {ROUNDS_OF_THE_IMMEDIATE} rounds of each
-alert.
+They are told in less than {IMMEDIATE_WITHIN_S:.0f} seconds, in the worst of {ROUNDS_OF_THE_IMMEDIATE} rounds of each.
 """
 
 _OTHERS = """\
@@ -128,13 +127,15 @@ def _quiet_rows(rounds: Iterable[Round]) -> Iterator[Sequence[str]]:
 def _circumstances(rounds: Sequence[Round]) -> str:
     if not rounds:
         return ""
-    machines, versions = set(), set()
+    machines, versions, loads = set(), set(), set()
     for each in rounds:
         machine = each["machine"]
         gibibytes = machine["memory_bytes"] / 2**30
         machines.add(f"{machine['processor']}, {machine['cores']} cores, {gibibytes:.0f} GiB")
+        loads.add(machine["load_average"])
         versions.add(", ".join(f"{name} {version}" for name, version in sorted(each["versions"].items())))
     days = sorted({each["began"][:10] for each in rounds})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    lines = [*sorted(machines), *sorted(versions), f"{len(rounds)} rounds, {when}"]
+    load = " to ".join(f"{each:.1f}" for each in sorted({min(loads), max(loads)}))
+    lines = [*sorted(machines), *sorted(versions), f"{len(rounds)} rounds, {when}; load average at their start: {load}"]
     return "## Circumstances\n\n" + "".join(f"- {line}\n" for line in lines)
