@@ -192,7 +192,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await app.state.probe.close()
         await database.close()
-        app.state.request_log.flush()
+        app.state.front_door.records.tell()
         # A second, since what ends a container kills it ten seconds after it has asked, most of which are for requests.
         endings = [asyncio.to_thread(sentry.flush, 1.0)]
         if app.state.traces is not None:

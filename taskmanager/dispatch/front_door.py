@@ -19,18 +19,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from migration_gate.gate import SchemaGate
 from taskmanager.dispatch.admission import OTHER_METHOD, Admission, RefusalReason, method_label, too_large
-from taskmanager.dispatch.exchange import ANSWERED_BELOW, Exchange, length_of, lines_of
+from taskmanager.dispatch.exchange import ANSWERED_BELOW, Exchange, lines_of
 from taskmanager.dispatch.failures import answer_to
 from taskmanager.dispatch.repeated_headers import without_repetition
 from taskmanager.dispatch.request_body import replaying, whole_body
+from taskmanager.dispatch.request_records import RequestRecords
 from taskmanager.dispatch.route_table import PathEntry, RouteTable, route_path
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.observability.request_log import RequestLog
 from taskmanager.observability.request_metrics import RequestMetrics
 from taskmanager.observability.service_state import ServiceState
 from taskmanager.observability.traces import RequestSpan, Traces
-
-NO_HANDLER = "none"
 
 _METHODS_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 _USABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}").fullmatch
@@ -73,7 +72,8 @@ class FrontDoor:
         self.admission = admission
         self._cross_origin = admission.cross_origin
         self.metrics = metrics
-        self._log = log
+        self.records = RequestRecords(metrics, log)
+        self._record = self.records.take
         self._traces = traces
         self._quiet_paths = admission.policy.quiet_paths
         self._security_headers = admission.policy.security_headers
@@ -91,6 +91,9 @@ class FrontDoor:
         state["request_id"] = request_id = _request_id(headers.get(b"x-request-id"))
         REQUEST_ID.set(request_id)
         path = route_path(scope)
+        quiet = path in self._quiet_paths
+        if quiet:
+            self.records.tell()  # a scrape counts all that was answered before it
         entry, argument = self._find(path)
         security_headers, security_lines = self._security_headers, self._security_lines
         if self._cross_origin is not None:
@@ -99,7 +102,7 @@ class FrontDoor:
         exchange = Exchange(scope, send, request_id, security_headers, security_lines)
         span, raised = None, None
         traces = self._traces
-        if traces is not None and path not in self._quiet_paths and traces.takes(headers.get(b"traceparent")):
+        if traces is not None and not quiet and traces.takes(headers.get(b"traceparent")):
             span = self._begin_span(traces, scope, entry, request_id, headers)
         try:
             try:
@@ -122,10 +125,10 @@ class FrontDoor:
                     entry,
                     exchange.status or 500,  # without a status it was cut off before it was answered
                     perf_counter() - started,
-                    received=length_of(headers.get(b"content-length")),
-                    sent=exchange.length,
-                    quiet=path in self._quiet_paths,
-                    trace=span.fields if span is not None else None,
+                    headers.get(b"content-length"),
+                    exchange.length,
+                    quiet,
+                    span.fields if span is not None else None,
                 )
             if span is not None and traces is not None:
                 traces.end(span, exchange.status or 500 if ANSWERED_BELOW not in state else None, raised)
@@ -137,26 +140,6 @@ class FrontDoor:
         route = entry.path if entry is not None else None
         scheme = scope.get("scheme", "http")
         return traces.begin(method_label(scope["method"]), route, scheme, request_id, headers.get(b"traceparent"))
-
-    def _record(
-        self,
-        request_id: str,
-        method: str,
-        entry: PathEntry | None,
-        status: int,
-        duration_s: float = 0.0,
-        *,
-        received: int = 0,
-        sent: int = 0,
-        quiet: bool = False,
-        trace: Mapping[str, str] | None = None,
-    ) -> None:
-        """Log and count a request, whoever answered it; a quiet one is not counted."""
-        method = method_label(method)
-        handler = entry.path if entry is not None else None
-        self._log.write(request_id, method, handler, status, duration_s, quiet=quiet, trace=trace)
-        if not quiet:
-            self.metrics.count(method, status, handler or NO_HANDLER, duration_s, received, sent)
 
     async def _admit(
         self,

@@ -7,7 +7,8 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,11 +17,13 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags,
 
 from taskmanager.observability import logs
 from taskmanager.observability.logs import REQUEST_ID
-from taskmanager.observability.request_log import WRITE_EVERY_S, RequestLog, logger
+from taskmanager.observability.request_log import Request, RequestLog, logger
 
 TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 
-ARGUMENTS = ("0123456789abcdef", "GET", "/tasks/{id}", 200, 0.0123456)
+
+def request(number: int = 0, route: str | None = "/tasks/{id}", trace: Mapping[str, str] | None = None) -> Request:
+    return (time.time(), f"request-{number}", "GET", route, 200, 0.0123456, False, trace)
 
 
 @pytest.fixture
@@ -46,13 +49,10 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("route", ["/tasks/{id}", None])
 async def test_a_line_has_the_fields_of_the_common_pipe(stream: io.StringIO, route: str | None, traced: bool) -> None:
     logs.configure(as_json=True, level="info", stream=stream, environment="production", traced=traced)
-    request_id, method, _, status, duration_s = ARGUMENTS
     with current_span() if traced else nullcontext():
         trace = logs.trace_fields() if traced else None
-        direct = RequestLog(stream, "production")
-        direct.write(request_id, method, route, status, duration_s, trace=trace)
-        direct.flush()
-        RequestLog(None).write(request_id, method, route, status, duration_s)
+        RequestLog(stream, "production").write([request(route=route, trace=trace)])
+        RequestLog(None).write([request(route=route)])
 
     ours, common = lines(stream)
     assert ours["deployment.environment.name"] == "production"
@@ -64,13 +64,8 @@ async def test_a_line_has_the_fields_of_the_common_pipe(stream: io.StringIO, rou
     assert ours["timestamp"][:16] == common["timestamp"][:16] or ours["timestamp"] < common["timestamp"]
 
 
-async def test_lines_are_written_together_and_in_order(stream: io.StringIO) -> None:
-    log = RequestLog(stream)
-    for number in range(3):
-        log.write(f"request-{number}", *ARGUMENTS[1:])
-    assert stream.getvalue() == ""
-
-    await asyncio.sleep(5 * WRITE_EVERY_S)
+def test_lines_are_written_in_order(stream: io.StringIO) -> None:
+    RequestLog(stream).write([request(number) for number in range(3)])
 
     assert [line["request_id"] for line in lines(stream)] == ["request-0", "request-1", "request-2"]
 
@@ -78,10 +73,8 @@ async def test_lines_are_written_together_and_in_order(stream: io.StringIO) -> N
 async def test_a_level_above_info_writes_no_request(stream: io.StringIO) -> None:
     logs.configure(as_json=True, level="warning", stream=stream)
     try:
-        log = RequestLog(stream)
-        log.write(*ARGUMENTS)
-        log.flush()
-        RequestLog(None).write(*ARGUMENTS)
+        RequestLog(stream).write([request()])
+        RequestLog(None).write([request()])
         assert stream.getvalue() == ""
     finally:
         logger.setLevel(logging.NOTSET)
