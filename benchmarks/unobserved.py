@@ -61,7 +61,7 @@ def without(app: FastAPI, parts: Iterable[str]) -> FastAPI:
 
 
 def _without_request_metrics(app: FastAPI) -> None:
-    _replace(app.state.front_door.metrics, "count", _nothing)
+    _replace(app.state.front_door.records.metrics, "count", _nothing)
 
 
 def _without_request_log(app: FastAPI) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import Depends
 
+from migration_gate.postgres.sqlstate import QUERY_CANCELED
 from migration_gate.postgres.url import asyncpg_url
 from taskmanager import database_connection
 from taskmanager.batching import Batcher, BatchStatement, Item
@@ -23,6 +24,7 @@ from taskmanager.database_errors import PoolTimeout
 from taskmanager.database_fault_log import DatabaseFaultLog
 from taskmanager.dispatch.direct_route import FromApplication
 from taskmanager.observability.database_metrics import DatabaseMetrics, PoolState
+from taskmanager.observability.fault import sqlstate_of
 from taskmanager.observability.traces import Traces
 from taskmanager.problems import DatabaseUnavailable
 
@@ -36,8 +38,6 @@ _SWEEP_INTERVAL_S = 0.1
 # Classes and codes of SQLSTATE that pass by themselves: connection, resources, operator intervention,
 # deadlock, serialization failure, lock not available.
 _PASSING = ("08", "53", "57", "40P01", "40001", "55P03")
-
-_STATEMENT_TIMEOUT = "57014"
 
 _LOST_CONNECTION = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -286,7 +286,7 @@ class Database:
         task.add_done_callback(self._background.discard)
 
     def _unavailable(self, error: BaseException) -> DatabaseUnavailable:
-        if getattr(error, "sqlstate", None) != _STATEMENT_TIMEOUT:  # of one statement; the database is there
+        if sqlstate_of(error) != QUERY_CANCELED:  # of one statement; the database is there
             self._faults.refused(error)
         return DatabaseUnavailable("The database cannot serve this request now. Try again in a moment.")
 

@@ -71,7 +71,6 @@ class FrontDoor:
         self._state = state
         self.admission = admission
         self._cross_origin = admission.cross_origin
-        self.metrics = metrics
         self.records = RequestRecords(metrics, log)
         self._record = self.records.take
         self._traces = traces

@@ -21,7 +21,7 @@ NO_HANDLER = "none"
 TELL_EVERY_S = 0.01
 
 # When it ended in seconds of Unix time, then what `RequestRecords.take` is given.
-_Record = tuple[float, str, str, PathEntry | None, int, float, bytes | None, int, bool, Mapping[str, str] | None]
+_Record = tuple[float, str, str, PathEntry | None, int, float, bytes | None, int, Mapping[str, str] | None]
 
 
 class RequestRecords:
@@ -32,7 +32,7 @@ class RequestRecords:
     """
 
     def __init__(self, metrics: RequestMetrics, log: RequestLog) -> None:
-        self._metrics = metrics
+        self.metrics = metrics
         self._log = log
         self._waiting: list[_Record] = []
 
@@ -57,8 +57,12 @@ class RequestRecords:
         quiet: a probe or a scrape, which is not counted, and logged for those alone who debug.
         trace: what names its trace in the log, where it has one.
         """
+        if quiet:
+            route = entry.path if entry is not None else None
+            self._log.write_quiet((time.time(), request_id, method_label(method), route, status, duration_s, trace))
+            return
         waiting = self._waiting
-        waiting.append((time.time(), request_id, method, entry, status, duration_s, received, sent, quiet, trace))
+        waiting.append((time.time(), request_id, method, entry, status, duration_s, received, sent, trace))
         if not self._log.writes_together:
             self.tell()
         elif len(waiting) == 1:
@@ -67,13 +71,12 @@ class RequestRecords:
     def tell(self) -> None:
         """Count and log what was taken since the last time."""
         waiting, self._waiting = self._waiting, []
-        count = self._metrics.count
+        count = self.metrics.count
         lines = []
-        for ended_at, request_id, method, entry, status, duration_s, received, sent, quiet, trace in waiting:
+        for ended_at, request_id, method, entry, status, duration_s, received, sent, trace in waiting:
             label = method_label(method)
             route = entry.path if entry is not None else None
-            if not quiet:
-                count(label, status, route or NO_HANDLER, duration_s, length_of(received), sent)
-            lines.append((ended_at, request_id, label, route, status, duration_s, quiet, trace))
+            count(label, status, route or NO_HANDLER, duration_s, length_of(received), sent)
+            lines.append((ended_at, request_id, label, route, status, duration_s, trace))
         if lines:
             self._log.write(lines)

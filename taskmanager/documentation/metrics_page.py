@@ -77,7 +77,7 @@ def families() -> list[Family]:
     """Every metric of the service, in the order of a scrape."""
     # Nothing connects before the application's lifespan begins.
     app = create_app(Settings(database_url="postgresql://nobody@localhost/nothing", log_level="error"))
-    app.state.front_door.metrics.count("GET", 200, "/tasks", 0.0, 0, 0)
+    app.state.front_door.records.metrics.count("GET", 200, "/tasks", 0.0, 0, 0)
     return list(_families(app.state.registry))
 
 

@@ -18,10 +18,10 @@ from taskmanager import __version__
 
 logger = logging.getLogger("taskmanager.requests")
 
-# When it ended in seconds of Unix time; its id, method, route, status and duration in seconds; whether it is quiet (a
-# probe or a scrape, for those alone who debug); what names its trace, where it has one (`logs.trace_fields`).
-# The route is the path with the parameter's name in it, None where there is none.
-Request = tuple[float, str, str, str | None, int, float, bool, Mapping[str, str] | None]
+# When it ended in seconds of Unix time; its id, method, route, status and duration in seconds; what names its trace,
+# where it has one (`logs.trace_fields`). The route is the path with the parameter's name in it, None where there is
+# none.
+Request = tuple[float, str, str, str | None, int, float, Mapping[str, str] | None]
 
 
 class RequestLog:
@@ -54,25 +54,27 @@ class RequestLog:
 
     def write(self, requests: Sequence[Request]) -> None:
         """Log requests, in this order."""
-        loud = []
-        for request in requests:
-            if request[6]:
-                if logger.isEnabledFor(logging.DEBUG):
-                    logger.debug("request", extra=_fields(request))
-            elif self._stream is None:
+        if not self._enabled:
+            return
+        if self._stream is None:
+            for request in requests:
                 logger.info("request", extra=_fields(request))
-            else:
-                loud.append(request)
-        if loud and self._enabled and self._stream is not None:
-            # Who reads the log is gone, or its disk is full: no reason to stop serving.
-            with suppress(OSError, ValueError):
-                self._stream.write(self._lines(loud))
-                self._stream.flush()
+            return
+        # Who reads the log is gone, or its disk is full: no reason to stop serving.
+        with suppress(OSError, ValueError):
+            self._stream.write(self._lines(requests))
+            self._stream.flush()
+
+    @staticmethod
+    def write_quiet(request: Request) -> None:
+        """Log a probe or a scrape, for those alone who debug; while its trace is the current one."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("request", extra=_fields(request))
 
     def _lines(self, requests: Sequence[Request]) -> str:
         heads, end = self._heads, self._end
         lines = []
-        for ended_at, request_id, method, route, status, duration_s, _, trace in requests:
+        for ended_at, request_id, method, route, status, duration_s, trace in requests:
             head = heads.get((method, route, status)) or self._new_head(method, route, status)
             second = int(ended_at)
             if second != self._second:
@@ -96,7 +98,7 @@ class RequestLog:
 
 
 def _fields(request: Request) -> dict[str, object]:
-    _, request_id, method, route, status, duration_s, _, _ = request
+    _, request_id, method, route, status, duration_s, _ = request
     return {
         "request_id": request_id,
         "http.request.method": method,

@@ -74,3 +74,15 @@ async def test_people_read_each_line_at_once(caplog: pytest.LogCaptureFixture) -
 
     assert [record.getMessage() for record in caplog.records] == ["request"]
     assert counted(metrics) == {("GET", "404", "none"): 1}
+
+
+async def test_a_probe_is_logged_at_once_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
+    """Later it would bear the request id and the trace of another."""
+    stream = io.StringIO()
+    records = RequestRecords(RequestMetrics(), RequestLog(stream))
+    records.take("request-0", "GET", None, 404)
+    with caplog.at_level("DEBUG", "taskmanager.requests"):
+        records.take("request-1", "GET", PathEntry("/livez"), 200, quiet=True)
+
+    assert [record.__dict__["request_id"] for record in caplog.records] == ["request-1"]
+    assert logged(stream) == []

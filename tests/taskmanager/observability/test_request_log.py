@@ -23,7 +23,7 @@ TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 
 
 def request(number: int = 0, route: str | None = "/tasks/{id}", trace: Mapping[str, str] | None = None) -> Request:
-    return (time.time(), f"request-{number}", "GET", route, 200, 0.0123456, False, trace)
+    return (time.time(), f"request-{number}", "GET", route, 200, 0.0123456, trace)
 
 
 @pytest.fixture

@@ -112,5 +112,5 @@ async def test_before_the_first_request_the_same_names_are_there(app: FastAPI, t
 
 
 def _requests(app: FastAPI) -> RequestMetrics:
-    metrics: RequestMetrics = app.state.front_door.metrics
+    metrics: RequestMetrics = app.state.front_door.records.metrics
     return metrics
