@@ -37,7 +37,8 @@ from taskmanager.observability.process_metrics import DiskCollector, ProcessStat
 from taskmanager.observability.request_log import RequestLog
 from taskmanager.observability.request_metrics import RequestMetrics
 from taskmanager.observability.service_state import ServiceState
-from taskmanager.settings import NO_DATABASE, PROJECT_ROOT, Auth, Migrate, Settings, SettingsError, load_settings
+from taskmanager.project_folder import PROJECT_FOLDER
+from taskmanager.settings import NO_DATABASE, Auth, Migrate, Settings, SettingsError, load_settings
 from taskmanager.tasks import routes
 from taskmanager.tasks.statements import STATEMENTS
 
@@ -157,7 +158,7 @@ def _admission(settings: Settings, keyring: Keyring | None) -> Admission:
 def _expected() -> Expected:
     """What the code needs of the schema. Where that is damaged, the statements alone must tell whether it fits."""
     try:
-        return read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+        return read_lock(PROJECT_FOLDER / "alembic" / LOCK_NAME)
     except RevisionsLockError as error:
         logger.error("%s", error.message, extra={"code": State.BROKEN_GRAPH.value, "solution": error.solution})
         return Expected.broken(error.message, error.solution)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from taskmanager import __version__
 from taskmanager.access import keys_cli
 from taskmanager.incidents import cli as incidents_cli
+from taskmanager.project_folder import PROJECT_FOLDER
 from taskmanager.settings import (
     NO_DATABASE,
-    PROJECT_ROOT,
     UNUSABLE_SETTINGS,
     Settings,
     SettingsError,
@@ -165,7 +165,7 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     if options.stop_with_parent:
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
-        status = upgrade(Config(PROJECT_ROOT / "alembic.ini"))
+        status = upgrade(Config(PROJECT_FOLDER / "alembic.ini"))
     except MigrationGateError as error:
         logger.error(
             "migration refused: %s", error.message, extra={"code": "migration_failed", "solution": error.solution}
@@ -199,7 +199,7 @@ def _status(options: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None:
         raise SettingsError(NO_DATABASE)
     try:
-        expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+        expected = read_lock(PROJECT_FOLDER / "alembic" / LOCK_NAME)
     except RevisionsLockError as error:
         expected = Expected.broken(error.message, error.solution)
     status = asyncio.run(_ask(settings.database_url, expected))

@@ -26,7 +26,6 @@ from taskmanager.access.cors import ANY_ORIGIN, read_origins
 from taskmanager.access.keys import faults_of
 from taskmanager.observability.sentry_dsn import checked_dsn
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "TASKMANAGER_"
 
 # `make run` tells here where its own PostgreSQL listens, for as long as it runs.

@@ -25,9 +25,10 @@ from prometheus_client import CollectorRegistry
 
 from taskmanager.app import create_app
 from taskmanager.documentation.metric_notes import METRIC_NOTES, UNITS_IN_FRENCH
-from taskmanager.settings import PROJECT_ROOT, Settings
+from taskmanager.project_folder import PROJECT_FOLDER
+from taskmanager.settings import Settings
 
-RULES = PROJECT_ROOT / "ops" / "prometheus" / "rules"
+RULES = PROJECT_FOLDER / "ops" / "prometheus" / "rules"
 
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 
 from migration_gate.tables import LEDGER_TABLES
 from taskmanager.batching import BatchStatement
-from taskmanager.settings import PROJECT_ROOT
+from taskmanager.project_folder import PROJECT_FOLDER
 from taskmanager.tasks import list_statements, statements
 from taskmanager.tasks.cursor import FOREVER
 from taskmanager.tasks.list_statements import LIST_STATEMENTS, ListStatement
@@ -48,7 +48,7 @@ ORDER BY 1, 2, 3
 
 def revisions() -> list[str]:
     """From the first to the last."""
-    scripts = ScriptDirectory.from_config(Config(PROJECT_ROOT / "alembic.ini"))
+    scripts = ScriptDirectory.from_config(Config(PROJECT_FOLDER / "alembic.ini"))
     return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
@@ -287,6 +287,6 @@ def test_the_table_itself_refuses_what_no_task_may_be(
 
 
 def test_the_lock_file_is_up_to_date() -> None:
-    lock = Path(PROJECT_ROOT / "alembic" / "revisions.lock").read_text()
+    lock = Path(PROJECT_FOLDER / "alembic" / "revisions.lock").read_text()
 
     assert f'heads = ["{revisions()[-1]}"]' in lock

@@ -13,7 +13,8 @@ from migration_gate.expected import LOCK_NAME, read_lock
 from taskmanager import __version__
 from taskmanager.app import create_app
 from taskmanager.observability.request_metrics import DURATION_BUCKETS_S
-from taskmanager.settings import PROJECT_ROOT, Settings
+from taskmanager.project_folder import PROJECT_FOLDER
+from taskmanager.settings import Settings
 from tests.databases import Database
 from tests.processes import Service
 from tests.taskmanager.observability.scraped import samples, value
@@ -109,7 +110,7 @@ async def test_the_verdict_of_the_gate_and_the_release_are_metrics(client: httpx
     assert value(text, "migration_gate_database_reachable") == 1.0
     assert value(text, "migration_gate_revisions_behind") == 0.0
     assert (value(text, "migration_gate_check_age_seconds") or 0.0) < 60
-    heads = ",".join(read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME).heads)
+    heads = ",".join(read_lock(PROJECT_FOLDER / "alembic" / LOCK_NAME).heads)
     assert value(text, "taskmanager_build_info", version=__version__, commit="", schema_heads=heads) == 1.0
 
 
