@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), error.exit_code)
     except OSError as error:
         return _complain(f"the system refused: {error}", 1)
+    except ModuleNotFoundError as error:
+        # Installed from the wheel, the service has what it needs and the launcher has not.
+        return _complain(f"stack works in a clone, after `make install`: here {error.name} is not installed", 1)
     except KeyboardInterrupt:
         return 0
 

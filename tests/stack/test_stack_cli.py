@@ -22,6 +22,17 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     )
 
 
+def test_where_only_the_service_is_installed_it_says_what_it_needs(launcher_environment: dict[str, str]) -> None:
+    without_rich = "import sys; sys.modules['rich'] = None; from stack.cli import main; sys.exit(main(['up']))"
+    done = subprocess.run(
+        [sys.executable, "-c", without_rich], env=launcher_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "make install" in done.stderr
+    assert "rich" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["up", "--help"]])
 def test_help_has_examples(arguments: list[str], launcher_environment: dict[str, str]) -> None:
     done = run(launcher_environment, *arguments)
