@@ -32,7 +32,7 @@ _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Where the project names images: the brief's own two Dockerfiles, ours, and the compose files.
 _NAMING_FILES = ("Dockerfile", "docker/Dockerfile*", "tests/system/dockerfiles/*", "docker-compose.yml", "docker/*.yml")
 _NAMED = re.compile(
-    r"^\s*(?:FROM\s+|image:\s*|ARG\s+\w+_IMAGE=)[\"']?(?:\$\{\w+:-)?([a-z0-9][\w./-]*:[\w.-]+)", re.MULTILINE
+    r"^[^#\n]*?(?:FROM\s+|image:\s*|ARG\s+\w+_IMAGE=)[\"']?(?:\$\{\w+:-)?([a-z0-9][\w./-]*:[\w.-]+)", re.MULTILINE
 )
 
 
