@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test prove-alerts quiet-hour bench check format requirements clean
+.PHONY: help install run test containers prove-alerts quiet-hour bench check format requirements clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: $(INSTALLED) ## Start PostgreSQL, migrate, serve on http://127.0.0.1:8000, 
 
 test: $(INSTALLED) ## Run the tests, on a PostgreSQL of their own
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+containers: $(INSTALLED) ## Build the images and try them on a container engine, a private one where none is reachable
+	@$(BIN)/python -m tests.containers $(ARGS)
 
 prove-alerts: $(INSTALLED) ## Provoke every alert by its fault and measure; ALERT=ServiceDown for one alone
 	@$(BIN)/python -m tests.alerts.prove $(addprefix --alert ,$(ALERT)) $(ARGS)

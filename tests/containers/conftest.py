@@ -1,0 +1,114 @@
+"""One engine, one network and one PostgreSQL for the run; a database and containers of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from tests.containers.containers import Container, Containers
+from tests.containers.engine import INSIDE, Engine, find_engine
+from tests.containers.stand_ins import named_images
+
+# They need an engine and half a minute of building before: `make containers` runs them, and `make test` does not.
+collect_ignore_glob = [] if os.environ.get(INSIDE) else ["test_*.py"]
+
+_DATABASE_IMAGE = "postgres"
+_ALIAS = "db"
+
+
+@dataclass(frozen=True)
+class ContainerDatabase:
+    """A database of one test: where containers find it, and where the test does."""
+
+    url: str
+    """For containers on the tests' network."""
+
+    outside_url: str
+
+    def execute(self, query: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.outside_url, autocommit=True) as connection:
+            cursor = connection.execute(query)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    engine = find_engine()
+    if engine.private is not None:
+        assert engine.private.network == "own", "run them by: python -m tests.containers.engine exec -- …"
+    return engine
+
+
+@pytest.fixture(scope="session")
+def network(engine: Engine) -> Iterator[str]:
+    name = f"taskmanager-tests-{uuid.uuid4().hex[:8]}"
+    engine.run("network", "create", name)
+    try:
+        yield name
+    finally:
+        engine.run("network", "rm", name)
+
+
+@pytest.fixture(scope="session")
+def database_image() -> str:
+    """The PostgreSQL that the project's files name."""
+    return next(name for name in sorted(named_images()) if name.startswith(f"{_DATABASE_IMAGE}:"))
+
+
+@pytest.fixture(scope="session")
+def database_server(engine: Engine, network: str, database_image: str) -> Iterator[Container]:
+    """A PostgreSQL for all tests, fast and not durable."""
+    containers = Containers(engine, network)
+    try:
+        server = containers.start(
+            database_image,
+            *("-c", "fsync=off", "-c", "max_connections=300"),
+            environment={"POSTGRES_USER": "user", "POSTGRES_PASSWORD": "password", "POSTGRES_DB": "taskmanager"},
+            options=("--network-alias", _ALIAS, "--tmpfs", "/var/lib/postgresql"),
+            port=5432,
+        )
+        outside = server.url.replace("http://", "postgresql://user:password@") + "/taskmanager"
+        _wait_until_it_answers(server, outside)
+        yield server
+    finally:
+        containers.remove()
+
+
+@pytest.fixture
+def database(database_server: Container) -> ContainerDatabase:
+    """An empty database of this test alone."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    address = database_server.url.removeprefix("http://")
+    with psycopg.connect(f"postgresql://user:password@{address}/taskmanager", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return ContainerDatabase(
+        url=f"postgresql://user:password@{_ALIAS}:5432/{name}",
+        outside_url=f"postgresql://user:password@{address}/{name}",
+    )
+
+
+@pytest.fixture
+def containers(engine: Engine, network: str) -> Iterator[Containers]:
+    containers = Containers(engine, network)
+    try:
+        yield containers
+    finally:
+        containers.remove()
+
+
+def _wait_until_it_answers(server: Container, url: str) -> None:
+    """The server of the entrypoint's preparations has no port, so what answers here is the real one."""
+    for _ in range(600):
+        assert server.state["Running"], server.logs
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            server.exec("sleep", "0.05")
+        else:
+            return
+    raise AssertionError(server.logs)

@@ -1,0 +1,123 @@
+"""Containers as the tests meet them: started, asked over HTTP, read, stopped, and gone in the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tests.containers.engine import Engine
+
+
+class Container:
+    """A container that was started; `port` is the one that it listens on, if it listens."""
+
+    def __init__(self, engine: Engine, identity: str, port: int | None = 8000) -> None:
+        self.engine = engine
+        self.identity = identity
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        """Where its port is published, asked for each time: after a restart it is another one."""
+        published = self.engine.output("port", self.identity, f"{self.port}/tcp").splitlines()[0]
+        return f"http://127.0.0.1:{published.rpartition(':')[2]}"
+
+    @property
+    def logs(self) -> str:
+        done = self.engine.run("logs", self.identity)
+        return done.stdout + done.stderr
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """`State` of `docker inspect`: Status, Running, ExitCode, Pid, Health …"""
+        state: dict[str, Any] = json.loads(self.engine.output("inspect", "--format", "{{json .State}}", self.identity))
+        return state
+
+    def exec(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.engine.run("exec", self.identity, *command, check=check)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=10, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=10, **options)
+
+    def wait_for(self, path: str, status: int, within_s: float = 60, **options: Any) -> httpx.Response:
+        """Ask until the answer has `status`, and return it."""
+        deadline = time.monotonic() + within_s
+        last = "no answer"
+        while time.monotonic() < deadline:
+            assert self.state["Status"] in {"running", "restarting"}, self.logs
+            try:
+                answer = self.get(path, **options)
+            except (httpx.TransportError, IndexError) as error:
+                last = repr(error)
+            else:
+                if answer.status_code == status:
+                    return answer
+                last = f"{answer.status_code} {answer.text}"
+            time.sleep(0.05)
+        raise AssertionError(f"{path} did not answer {status} within {within_s} s, last: {last}\n{self.logs}")
+
+    def wait_for_health(self, wanted: str, within_s: float = 60) -> str:
+        """Wait until HEALTHCHECK's verdict is `wanted`, and return what its last look said."""
+        deadline = time.monotonic() + within_s
+        while (health := self.state["Health"])["Status"] != wanted:
+            assert time.monotonic() < deadline, f"{health}\n{self.logs}"
+            time.sleep(0.1)
+        said: str = health["Log"][-1]["Output"].strip()
+        return said
+
+    def wait_for_end(self, within_s: float = 60) -> int:
+        """Wait until its process has ended, and return the exit status."""
+        return int(self.engine.run("wait", self.identity, timeout=within_s).stdout)
+
+    def stop(self) -> float:
+        """`docker stop`, which kills after 10 s; returns how long it took in seconds."""
+        started = time.monotonic()
+        self.engine.run("stop", "--time", "10", self.identity)
+        return time.monotonic() - started
+
+
+class Containers:
+    """What one test starts, on one network, removed with `remove`."""
+
+    def __init__(self, engine: Engine, network: str) -> None:
+        self._engine = engine
+        self._network = network
+        self._started: list[str] = []
+
+    def start(
+        self,
+        image: str,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        port: int | None = 8000,
+    ) -> Container:
+        """`docker run --detach OPTIONS IMAGE COMMAND…`, `port` published on a free one of loopback."""
+        published = ("--publish", f"127.0.0.1::{port}") if port else ()
+        variables = [part for name, value in (environment or {}).items() for part in ("--env", f"{name}={value}")]
+        network = () if "--network" in options else ("--network", self._network)
+        identity = self._engine.output("create", *network, *published, *variables, *options, image, *command)
+        self._started.append(identity)
+        self._engine.run("start", identity)
+        return Container(self._engine, identity, port)
+
+    def run(
+        self, image: str, *command: str, environment: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """`docker run --rm …` to its end; the exit status is not judged."""
+        variables = [part for name, value in (environment or {}).items() for part in ("--env", f"{name}={value}")]
+        return self._engine.run(
+            "run", "--rm", "--network", self._network, *variables, *options, image, *command, check=False, timeout=120
+        )
+
+    def remove(self) -> None:
+        if self._started:
+            self._engine.run("rm", "--force", "--volumes", *self._started)

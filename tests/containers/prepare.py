@@ -1,0 +1,45 @@
+"""The images that the tests run: pulled or stood in for where they are others', else from our own Dockerfiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.containers.engine import Engine
+from tests.containers.stand_ins import provide_images
+from tests.processes import ROOT, run
+
+IMAGE = "taskmanager-api:latest"
+BROKEN = "taskmanager-api:broken"
+BRIEF_BEFORE = "taskmanager-api:brief-before"
+BRIEF_AFTER = "taskmanager-api:brief-after"
+
+BRIEF_DOCKERFILES = ROOT / "tests" / "system" / "dockerfiles"
+
+DOCKERFILES: dict[str, Path] = {
+    BRIEF_BEFORE: BRIEF_DOCKERFILES / "before.Dockerfile",
+    BRIEF_AFTER: BRIEF_DOCKERFILES / "after.Dockerfile",
+    BROKEN: ROOT / "docker" / "Dockerfile.broken",
+    IMAGE: ROOT / "Dockerfile",
+}
+
+
+def prepare(engine: Engine, say: Callable[[str], None]) -> None:
+    """Have every image, those of ours as this tree says now; what did not change comes from the engine's cache.
+
+    Raises EngineLacking and CommandFailed.
+    """
+    provide_images(engine, say)
+    engine.use("host")
+    for tag, dockerfile in DOCKERFILES.items():
+        started = time.monotonic()
+        arguments = ("--build-arg", f"COMMIT={_commit()}") if tag == IMAGE else ()
+        identity = engine.build(tag, dockerfile=dockerfile, arguments=arguments)
+        short = identity.removeprefix("sha256:")[:12]
+        say(f"  built {tag} from {dockerfile.relative_to(ROOT)} in {time.monotonic() - started:.0f} s  {short}")
+
+
+def _commit() -> str:
+    """What is built is this tree, with or without a commit of its own."""
+    return run("git", "rev-parse", "--short", "HEAD").stdout.strip()
