@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test containers prove-alerts quiet-hour bench check format requirements clean
+.PHONY: help install run test containers prove-alerts quiet-hour bench check format certs requirements clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ requirements: $(INSTALLED) ## Compile the requirements files anew from pyproject
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make requirements" --constraint requirements.txt \
 		--output-file benchmarks/requirements.txt benchmarks/requirements.in
+
+certs: ## Make certificates for a trial of TLS to PostgreSQL, in docker/secrets/tls; ARGS="--help" lists how
+	@docker/certs.sh $(ARGS)
 
 clean: ## Remove .venv and caches; your tasks in .data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
