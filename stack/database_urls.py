@@ -11,7 +11,7 @@ from stack.errors import StackError
 from stack.folders import DEFAULT_DATA
 from stack.postgres import Database
 from stack.private_file import write_private
-from stack.user_settings import ENV_FILE_VARIABLE, UserSettings
+from stack.user_settings import ENV_FILE_VARIABLE, FILE_SUFFIX, UserSettings
 
 APP_VARIABLE = "DATABASE_URL"
 MIGRATION_VARIABLE = "MIGRATION_DATABASE_URL"
@@ -36,9 +36,11 @@ class DatabaseUrls:
     def environment(self) -> dict[str, str]:
         """The variables by which the service and its commands learn the URLs.
 
-        The migrations' is empty, which counts as unset, rather than left out: so it hides any other.
+        The migrations' is empty, which counts as unset, rather than left out: so it hides any other. The files that
+        may have named the URLs are hidden too, since the service refuses a name that is given twice.
         """
-        return {APP_VARIABLE: self.app, MIGRATION_VARIABLE: self.migration or ""}
+        urls = {APP_VARIABLE: self.app, MIGRATION_VARIABLE: self.migration or ""}
+        return urls | {f"{name}{FILE_SUFFIX}": "" for name in urls}
 
 
 def chosen_urls(settings: UserSettings) -> DatabaseUrls | None:
@@ -50,7 +52,7 @@ def chosen_urls(settings: UserSettings) -> DatabaseUrls | None:
     Raises StackError when that source names only the migrations' URL.
     """
     for source in settings.sources:
-        app, migration = source.get(APP_VARIABLE), source.get(MIGRATION_VARIABLE)
+        app, migration = source.secret(APP_VARIABLE), source.secret(MIGRATION_VARIABLE)
         if app is not None:
             return DatabaseUrls(app, migration, source.origin)
         if migration is not None:

@@ -12,6 +12,7 @@ from dotenv.parser import parse_stream
 from stack.errors import StackError
 
 ENV_FILE_VARIABLE = "TASKMANAGER_ENV_FILE"
+FILE_SUFFIX = "_FILE"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,19 @@ class Source:
 
     def get(self, variable: str) -> str | None:
         return self.variables.get(variable) or None
+
+    def secret(self, variable: str) -> str | None:
+        """The value, or the one line of the file that `variable`_FILE names, as the service reads both.
+
+        Raises StackError when both are set, and when the file holds anything but one value.
+        """
+        value, named = self.get(variable), self.get(f"{variable}{FILE_SUFFIX}")
+        if value is not None and named is not None:
+            raise StackError(
+                f"{variable} and {variable}{FILE_SUFFIX} are both set (in {self.origin}), and only one can count: "
+                "unset one of them"
+            )
+        return value if named is None else _read_secret(Path(named), f"{variable}{FILE_SUFFIX}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,19 @@ def read_user_settings() -> UserSettings:
     if named == "" or not path.is_file():
         return UserSettings([environment])
     return UserSettings([environment, Source(f"{path}", _read_env_file(path))])
+
+
+def _read_secret(path: Path, variable: str) -> str:
+    """No message has a character of the file."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise StackError(f"{variable} names {path}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise StackError(f"{variable} names {path}, which is not UTF-8 text") from None
+    if len(text.splitlines()) != 1:
+        raise StackError(f"{variable} names {path}, which must hold one value on one line, and nothing else")
+    return text
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

@@ -39,6 +39,7 @@ from taskmanager.observability.request_metrics import RequestMetrics
 from taskmanager.observability.service_state import ServiceState
 from taskmanager.project_folder import PROJECT_FOLDER
 from taskmanager.settings import NO_DATABASE, Auth, Migrate, Settings, SettingsError, load_settings
+from taskmanager.settings_sources import as_variables
 from taskmanager.tasks import routes
 from taskmanager.tasks.statements import STATEMENTS
 
@@ -206,7 +207,7 @@ def _startup_migration(settings: Settings, watcher: Watcher) -> StartupMigration
     if settings.migrate is Migrate.NEVER:
         return None
     addresses = {"DATABASE_URL": settings.database_url, "MIGRATION_DATABASE_URL": settings.migration_url()}
-    environment = os.environ | {name: url for name, url in addresses.items() if url}
+    environment = os.environ | as_variables({name: url for name, url in addresses.items() if url})
     command = [sys.executable, "-m", "taskmanager", "migrate", "--stop-with-parent"]
     # Where this process runs, since the child reads the same .env.
     return StartupMigration(watcher, command, environment, Path.cwd())

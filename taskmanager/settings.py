@@ -2,7 +2,8 @@
 
 Settings come from the environment, else from `.env` in the working directory. The two database addresses
 are taken together from one place, the first that names either: an address for serving from one file and one
-for migrating from another would migrate a database that nobody serves.
+for migrating from another would migrate a database that nobody serves. What is secret may stand in a file of its
+own, which `NAME_FILE` names in the place of `NAME`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from migration_gate.gate import Mode
@@ -25,6 +23,24 @@ from taskmanager import database_address
 from taskmanager.access.cors import ANY_ORIGIN, read_origins
 from taskmanager.access.keys import faults_of
 from taskmanager.observability.sentry_dsn import checked_dsn
+from taskmanager.settings_sources import Given, SettingsError, read_env_file
+
+__all__ = [
+    "NO_DATABASE",
+    "PREFIX",
+    "PROJECT_ROOT",
+    "UNUSABLE_SETTINGS",
+    "Auth",
+    "Docs",
+    "Environment",
+    "LogFormat",
+    "LogLevel",
+    "Migrate",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "variable_of",
+]
 
 PREFIX = "TASKMANAGER_"
 
@@ -34,7 +50,7 @@ LOCAL_SERVICE_FILE = Path(".data/service.env")
 
 NO_DATABASE = (
     "DATABASE_URL: no database is named; set it (DATABASE_URL=postgresql://USER:PASSWORD@HOST:5432/DATABASE,"
-    " in the environment or in .env),"
+    " in the environment or in .env; or DATABASE_URL_FILE, a file that holds it),"
     " or start everything with: make run; for a make run with a DATA folder of its own:"
     " TASKMANAGER_ENV_FILE=DATA/service.env"
 )
@@ -42,10 +58,6 @@ NO_DATABASE = (
 
 # EX_CONFIG of sysexits.h: starting again changes nothing, somebody has to change a setting.
 UNUSABLE_SETTINGS = 78
-
-
-class SettingsError(ValueError):
-    """The settings cannot be used. Its message has a line for each fault and no value of any secret."""
 
 
 class Environment(StrEnum):
@@ -81,7 +93,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-# Settings that have a name which other programs know them by.
+# Settings that have a name which other programs know them by. All of them are secrets, and may stand in a file each.
 _USUAL_NAMES = {
     "database_url": "DATABASE_URL",
     "migration_database_url": "MIGRATION_DATABASE_URL",
@@ -216,10 +228,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     file_name = variables.get(PREFIX + "ENV_FILE", ".env")
     if PREFIX + "ENV_FILE" in variables and file_name and not Path(file_name).is_file():
         raise SettingsError(f"{PREFIX}ENV_FILE: there is no file {file_name}")
-    file = _read_file(file_name)
-    local = _read_file(str(LOCAL_SERVICE_FILE)) if file_name else {}
+    file = read_env_file(file_name)
+    local = read_env_file(str(LOCAL_SERVICE_FILE)) if file_name else {}
     _refuse_where_it_is_not_read(file_name, file, variables)
-    values = _own(file) | _own(variables) | _addresses(variables, file, local)
+    values = _own(file) | _own(variables) | _addresses(variables, file, local) | _dsn(variables, file)
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -243,7 +255,7 @@ _NOT_OURS = {
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
 
-_VERBATIM = {"commit", "disk_folder", "keys", "keys_file", "sentry_dsn"}
+_VERBATIM = {"commit", "disk_folder", "keys", "keys_file"}
 
 _ADDRESSES = ("database_url", "migration_database_url")
 
@@ -264,7 +276,6 @@ def _own(variables: Mapping[str, str]) -> dict[str, Any]:
         if field in _USUAL_NAMES:
             # A second name would leave open which of the two counts.
             raise SettingsError(_unknown(name))
-    names |= {name: field for field, name in _USUAL_NAMES.items() if field not in _ADDRESSES and name in variables}
     return {
         # People write INFO and ON_START too; no value of ours depends on its case.
         field: variables[name].lower() if field not in _VERBATIM else variables[name]
@@ -275,34 +286,22 @@ def _own(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _addresses(*sources: Mapping[str, str]) -> dict[str, str]:
     for source in sources:
-        found = {field: source[field.upper()] for field in _ADDRESSES if source.get(field.upper())}
+        found = {field: given for field in _ADDRESSES if (given := Given.secret(source, _USUAL_NAMES[field]))}
         if found:
-            return {field: _plain(field.upper(), url) for field, url in found.items()}
+            return {field: _plain(given) for field, given in found.items()}
     return {}
 
 
-def _plain(variable: str, url: str) -> str:
+def _dsn(*sources: Mapping[str, str]) -> dict[str, str]:
+    given = (Given.secret(source, _USUAL_NAMES["sentry_dsn"]) for source in sources)
+    return next(({"sentry_dsn": first.value} for first in given if first), {})
+
+
+def _plain(url: Given) -> str:
     try:
-        return plain_url(url)
+        return plain_url(url.value)
     except UnusableUrl as error:
-        raise SettingsError(f"{variable}: {error}") from None
-
-
-def _read_file(path: str) -> dict[str, str]:
-    file = Path(path)
-    if not path or not file.is_file():
-        return {}
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    for binding in parse_stream(StringIO(text)):
-        if binding.error:
-            # What is reported begins with the empty lines before.
-            before = binding.original.string[: -len(binding.original.string.lstrip())]
-            line = binding.original.line + before.count("\n")
-            raise SettingsError(f"{path}, line {line}: not of the form NAME=value")
-    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
+        raise SettingsError(f"{url.variable}: {error}") from None
 
 
 def _fault(fault: Any) -> str:

@@ -10,7 +10,14 @@ from stack.errors import StackError
 from stack.user_settings import read_user_settings
 
 MINE, OTHER = "postgresql://mine.example/tasks", "postgresql://other.example/tasks"
-VARIABLES = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "TASKMANAGER_ENV_FILE", "TASKMANAGER_MIGRATE")
+VARIABLES = (
+    "DATABASE_URL",
+    "DATABASE_URL_FILE",
+    "MIGRATION_DATABASE_URL",
+    "MIGRATION_DATABASE_URL_FILE",
+    "TASKMANAGER_ENV_FILE",
+    "TASKMANAGER_MIGRATE",
+)
 
 
 @pytest.fixture
@@ -42,7 +49,49 @@ def test_both_addresses_come_from_the_file_when_the_environment_names_none(
     monkeypatch.setenv("MIGRATION_DATABASE_URL", "")
     urls = chosen_urls(read_user_settings())
     assert urls == DatabaseUrls(OTHER, None, f"{here / '.env'}")
-    assert urls.environment() == {"DATABASE_URL": OTHER, "MIGRATION_DATABASE_URL": ""}
+    assert urls.environment() == {
+        "DATABASE_URL": OTHER,
+        "MIGRATION_DATABASE_URL": "",
+        "DATABASE_URL_FILE": "",
+        "MIGRATION_DATABASE_URL_FILE": "",
+    }
+
+
+def test_an_address_may_stand_in_a_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "address").write_text(f"{MINE}\n")
+    write_env(here, DATABASE_URL=OTHER)
+    monkeypatch.setenv("DATABASE_URL_FILE", "address")
+
+    assert chosen_urls(read_user_settings()) == DatabaseUrls(MINE, None, "the environment")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "which cannot be read: No such file or directory"),
+        (b"\n", "which must hold one value on one line, and nothing else"),
+        (b"one\ntwo\n", "which must hold one value on one line, and nothing else"),
+        (b"\xff", "which is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_holds_no_address_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, complaint: str
+) -> None:
+    if content is not None:
+        (here / "address").write_bytes(content)
+    monkeypatch.setenv("DATABASE_URL_FILE", "address")
+
+    with pytest.raises(StackError) as caught:
+        chosen_urls(read_user_settings())
+    assert str(caught.value) == f"DATABASE_URL_FILE names address, {complaint}"
+
+
+def test_an_address_that_is_given_twice_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", MINE)
+    monkeypatch.setenv("DATABASE_URL_FILE", "address")
+
+    with pytest.raises(StackError, match=r"^DATABASE_URL and DATABASE_URL_FILE are both set \(in the environment\)"):
+        chosen_urls(read_user_settings())
 
 
 def test_a_source_with_only_the_migrations_address_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
