@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Generator, Mapping
 from typing import ClassVar, TypeVar
 
 import asyncpg
 
+from migration_gate.errors import DatabaseUnreachable
 from migration_gate.observed import BrokenStatement
+from migration_gate.postgres import tls
+from migration_gate.postgres.faults import describe
 from migration_gate.postgres.probing import APPLICATION_NAME, LOCK_TIMEOUT, STATEMENT_TIMEOUT, DatabaseProbe, rows_of
-from migration_gate.postgres.url import asyncpg_url
+from migration_gate.postgres.url import asyncpg_url, parameters_of
 from migration_gate.reading import Rows, SqlFault
 from migration_gate.statement_proof import proof
 
@@ -19,6 +23,15 @@ _SETTINGS = {
     "lock_timeout": LOCK_TIMEOUT,
     "statement_timeout": STATEMENT_TIMEOUT,
 }
+
+_OF_A_FILE = (
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    ssl.SSLError,
+    asyncpg.ClientConfigurationError,
+)
 
 _Result = TypeVar("_Result")
 
@@ -61,6 +74,11 @@ class AsyncpgProbe(DatabaseProbe):
                 return rows_of(await self._connection.fetch(sql))
         except asyncpg.PostgresError as error:
             raise SqlFault(error.sqlstate or "", str(error.args[0])) from error
+
+    async def _described(self, error: Exception) -> DatabaseUnreachable:
+        # Before it connects, it opens the files that the address names, and says not which of them it could not.
+        of_a_file = isinstance(error, _OF_A_FILE) and not isinstance(error, ssl.SSLCertVerificationError)
+        return (tls.of_files(parameters_of(self._url)) if of_a_file else None) or describe(error)
 
     def _drop(self) -> None:
         if self._connection is not None:

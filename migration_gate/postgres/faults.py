@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 
 from migration_gate.errors import DatabaseUnreachable, Rung
+from migration_gate.postgres import tls
 from migration_gate.postgres.startup import refusal_code
 
 
@@ -69,18 +70,13 @@ def describe(error: BaseException) -> DatabaseUnreachable:
         return _of_code(sqlstate)
     if isinstance(error, socket.gaierror):
         return _transient("the server's name could not be resolved", Rung.DNS, "check the host in the address")
-    if isinstance(error, ssl.SSLError):
-        return DatabaseUnreachable(
-            "no encrypted connection could be made", transient=False, rung=Rung.TLS, solution=_CHECK_TLS
-        )
+    if (fault := tls.of_python(error)) is not None:
+        return fault
     if isinstance(error, TimeoutError):
         return _transient("PostgreSQL did not answer in time", Rung.TCP, "check that the host and port lead to it")
     if isinstance(error, ConnectionRefusedError):
         return _transient("nothing listens at the server's address and port", Rung.TCP, "start PostgreSQL")
     return _transient(f"the session failed ({type(error).__name__})", Rung.SESSION, "")
-
-
-_CHECK_TLS = "check sslmode and the certificates in the address, and whether the server offers TLS"
 
 
 def _of_code(sqlstate: str) -> DatabaseUnreachable:
@@ -113,23 +109,25 @@ _BY_WORDS = (
     ),
     (r"too many clients|connection slots", Rung.LOGIN, True, "close idle sessions or raise max_connections"),
     (r"could not translate host|Name or service|name resolution", Rung.DNS, True, "check the host in the address"),
-    (r"\bSSL\b|certificate", Rung.TLS, False, _CHECK_TLS),
+    (r"pg_hba.* no encryption", Rung.LOGIN, False, "append sslmode=verify-full to the address, or check pg_hba.conf"),
     (r"pg_hba|password|authentication|role .* does not exist|not permitted to log in", Rung.LOGIN, False, ""),
+    (r"client certificate", Rung.TLS, False, "name the client's certificate in the address: sslcert and sslkey"),
     (r"database .* does not exist|permission denied for database|CONNECT privilege", Rung.DATABASE, False, ""),
 )
 _CORRECT = "correct the role, the password or the database's name in the address"
 _CHECK_SERVER = "check that PostgreSQL runs and that the database's address names it"
 
 
-def describe_connect(error: BaseException, *, ask: bool = True) -> DatabaseUnreachable:
+def describe_connect(error: BaseException) -> DatabaseUnreachable:
     """The fault of a connection that libpq could not make, named by the last cause in its text.
 
-    Parameters
-    ----------
-    ask: whether a server whose words are not understood may be asked for its code, which can take a second.
+    A server whose words are not understood, or whose certificate was refused without a reason, is asked, which can
+    take two seconds: not for an event loop.
     """
     if getattr(error, "sqlstate", None):
         return describe(error)
+    if (fault := tls.of_libpq(error)) is not None:
+        return fault
     # One line for each address that was tried, with a hint indented below it or a DETAIL line after it.
     lines = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
     causes = [line for line in lines if "FATAL:" in line] or lines or [type(error).__name__]
@@ -141,7 +139,7 @@ def describe_connect(error: BaseException, *, ask: bool = True) -> DatabaseUnrea
             return DatabaseUnreachable(words, transient=transient, rung=rung, solution=solution or _CORRECT)
     if not fatal:
         return DatabaseUnreachable(words, transient=True, rung=Rung.TCP, solution=_CHECK_SERVER)
-    if ask and (code := _code_of(error)) is not None:
+    if (code := _code_of(error)) is not None:
         return _of_code(code)
     return DatabaseUnreachable(words, transient=False, rung=Rung.LOGIN, solution=_CORRECT)
 

@@ -91,7 +91,7 @@ class DatabaseProbe(ABC):
         except Exception as error:
             self._drop()
             if isinstance(error, self.unreachable):
-                raise self._described(error) from error
+                raise await self._described(error) from error
             raise
 
     async def _observe(self) -> Observed:
@@ -179,7 +179,7 @@ class DatabaseProbe(ABC):
         """End the session, without waiting for a server that may never answer."""
         self._drop()
 
-    def _described(self, error: Exception) -> DatabaseUnreachable:
+    async def _described(self, error: Exception) -> DatabaseUnreachable:
         return describe(error)
 
     @property

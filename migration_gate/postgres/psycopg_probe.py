@@ -124,11 +124,12 @@ class PsycopgProbe(DatabaseProbe):
         await asyncio.wait({working})
         working.exception()
 
-    def _described(self, error: Exception) -> DatabaseUnreachable:
+    async def _described(self, error: Exception) -> DatabaseUnreachable:
         # libpq tells why a connection failed in words alone; of a session that was there, psycopg has the code.
         in_words = isinstance(error, psycopg.OperationalError | psycopg.ProgrammingError) and error.sqlstate is None
         if in_words and self._connection is None:
-            return describe_connect(error, ask=False)
+            # In a thread: it may ask the server.
+            return await asyncio.to_thread(describe_connect, error)
         return describe(error)
 
     def _drop(self) -> None:

@@ -18,7 +18,7 @@ def refusal_code(host: str, port: int, user: str, database: str, timeout_s: floa
     words = b"".join(part.encode() + b"\0" for part in ("user", user, "database", database)) + b"\0"
     startup = struct.pack("!ii", 8 + len(words), _PROTOCOL_3) + words
     try:
-        with _connected(host, port, timeout_s) as connection:
+        with connected(host, port, timeout_s) as connection:
             connection.settimeout(timeout_s)
             connection.sendall(startup)
             with connection.makefile("rb") as answer:
@@ -32,7 +32,8 @@ def refusal_code(host: str, port: int, user: str, database: str, timeout_s: floa
     return next((field[1:].decode("ascii", "replace") for field in fields if field[:1] == b"C"), None)
 
 
-def _connected(host: str, port: int, timeout_s: float) -> socket.socket:
+def connected(host: str, port: int, timeout_s: float) -> socket.socket:
+    """A connection to the server's port; a host that is a path is the folder of its socket."""
     if not host.startswith("/"):
         return socket.create_connection((host, port), timeout_s)
     connection = socket.socket(socket.AF_UNIX)

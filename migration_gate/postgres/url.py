@@ -91,6 +91,16 @@ def masked_url(url: str) -> str:
     return replace(address, credentials=f"{name}{':***' if colon else ''}", parameters=where).text()
 
 
+def parameters_of(url: str) -> Mapping[str, str]:
+    """What stands behind the address's question mark, in libpq's words.
+
+    Raises
+    ------
+    UnusableUrl: as above.
+    """
+    return _read(url).parameters
+
+
 def on_same_server(url: str, database: str) -> str:
     """As libpq takes it, the same server and role, and another database.
 
