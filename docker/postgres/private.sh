@@ -99,6 +99,7 @@ check_private_files() {
 
 # Copies the files, and lets the variables name the copies: they are in memory, and go with the container.
 copy_private_files() {
+    mask=$(umask)
     umask 077
     mkdir -p "$PRIVATE"
     for variable in $(password_variables); do
@@ -108,6 +109,7 @@ copy_private_files() {
     copy "$TLS_FOLDER/server.crt" "$PRIVATE/server.crt"
     copy "$TLS_FOLDER/server.key" "$PRIVATE/server.key"
     [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$PRIVATE"
+    umask "$mask"
 }
 
 # By rename: PostgreSQL reads either the old file or the new one, and never a half.

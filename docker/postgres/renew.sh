@@ -4,7 +4,8 @@
 #   docker-compose exec db /etc/taskmanager/postgres/renew.sh
 #
 # Sessions that are open stay open. New ones see the new certificate, and need the new passwords: docs/security.md
-# says in which order they are changed, so that nobody is refused. Exit status 78: a file cannot be used, and nothing
+# says in which order they are changed, so that nobody is refused. The superuser's password is left as it is: nobody can
+# log in with it from outside. Exit status 78: a file cannot be used, and nothing
 # was changed.
 set -eu
 

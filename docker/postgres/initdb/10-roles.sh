@@ -24,6 +24,8 @@ SET log_transaction_sample_rate = 0;
 SET log_min_error_statement = 'panic';
 SET pg_stat_statements.track_utility = off;
 SET password_encryption = 'scram-sha-256';
+-- What is granted already is no news.
+SET client_min_messages = 'warning';
 
 SELECT format('CREATE ROLE %I', wanted)
 FROM unnest(ARRAY['taskmanager_migrator', 'taskmanager_app']) AS wanted
