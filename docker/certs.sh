@@ -42,19 +42,15 @@ refuse() {
     exit "${2:-1}"
 }
 
-# Subject alternative names, as openssl takes them, of the hosts given.
-names() {
-    list=
-    for host in "$@"; do
-        case $host in
-            '' | *[!0-9a-zA-Z.:*_-]*) refuse "'$host' is neither a host's name nor an address" 2 ;;
-            *:*) kind=IP ;;
-            *[!0-9.]*) kind=DNS ;;
-            *) kind=IP ;;
-        esac
-        list="$list${list:+,}$kind:$host"
-    done
-    printf '%s' "$list"
+# add_host HOST: to the subject alternative names, in the form that openssl takes.
+add_host() {
+    case $1 in
+        '' | *[!0-9a-zA-Z.:*_-]*) refuse "'$1' is neither a host's name nor an address" 2 ;;
+        *:*) kind=IP ;;
+        *[!0-9.]*) kind=DNS ;;
+        *) kind=IP ;;
+    esac
+    hosts="$hosts${hosts:+,}$kind:$1"
 }
 
 # What follows is called where a failure is looked for, and there `set -e` is asleep: hence each `&&`.
@@ -164,7 +160,7 @@ while [ $# -gt 0 ]; do
             ;;
         --host)
             [ -n "${2-}" ] || refuse "--host wants a name or an address" 2
-            hosts="$hosts $2"
+            add_host "$2"
             shift
             ;;
         -*) refuse "there is no option $1; --help lists them" 2 ;;
@@ -176,6 +172,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 target=${target:-$DEFAULT_FOLDER}
+if [ -z "$hosts" ]; then
+    for host in $DEFAULT_HOSTS; do add_host "$host"; done
+fi
 [ "$force$renew" != yesyes ] || refuse "--renew keeps the authority and --force replaces it: choose one" 2
 
 command -v openssl >/dev/null || refuse "openssl is not installed; on Debian and Ubuntu: apt-get install openssl"
@@ -198,18 +197,16 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# shellcheck disable=SC2086  # a list of words
-alternative_names=$(names ${hosts:-$DEFAULT_HOSTS})
 if [ "$renew" = yes ]; then
     cp "$target/ca.crt" "$target/ca.key" "$work/"
 else
     write_authority_configuration
     quietly make_authority
 fi
-quietly make_server "$work/server" "$alternative_names" "-days $DAYS"
+quietly make_server "$work/server" "$hosts" "-days $DAYS"
 if [ "$bad" = yes ]; then
-    quietly make_server "$work/bad/expired" "$alternative_names" "-startdate 20200101000000Z -enddate 20200201000000Z"
-    quietly make_self_signed "$work/bad/self-signed" "$alternative_names"
+    quietly make_server "$work/bad/expired" "$hosts" "-startdate 20200101000000Z -enddate 20200201000000Z"
+    quietly make_self_signed "$work/bad/self-signed" "$hosts"
     quietly make_server "$work/bad/wrong-host" DNS:elsewhere.example.com "-days $DAYS"
 fi
 
@@ -221,7 +218,7 @@ if [ "$renew" = no ]; then
     say "made $target/ca.crt, the authority (its key, ca.key, belongs on no server)"
 fi
 place_server "$work/server" "$target/server"
-say "made $target/server/server.crt for $alternative_names, valid for $DAYS days"
+say "made $target/server/server.crt for $hosts, valid for $DAYS days"
 if [ "$bad" = yes ]; then
     for kind in expired self-signed wrong-host; do
         place_server "$work/bad/$kind" "$target/bad/$kind"

@@ -12,6 +12,8 @@
 #     POSTGRES_PASSWORD_FILE: /run/secrets/postgres_password     # the superuser's, who cannot log in over the network
 #     MIGRATOR_PASSWORD_FILE: /run/secrets/migrator_password     # taskmanager_migrator, who owns and migrates
 #     APP_PASSWORD_FILE: /run/secrets/app_password               # taskmanager_app, who reads and writes
+#     BACKUP_PASSWORD_FILE: /run/secrets/backup_password         # optional: taskmanager_backup, who dumps all and tries
+#                                                                # each backup in a database that it makes for it
 #     MONITOR_PASSWORD_FILE: /run/secrets/monitor_password       # optional: taskmanager_monitor, for postgres-exporter
 #     TLS_FOLDER: /run/secrets/tls                               # has server.crt and server.key
 #   volumes:

@@ -26,9 +26,10 @@ value_of() {
     eval "printf '%s' \"\${$1-}\""
 }
 
-# The variables of passwords that are asked for; the role that monitoring takes is the operator's choice.
+# The variables of passwords that are asked for; two roles are the operator's choice.
 password_variables() {
     printf '%s' "$PASSWORD_VARIABLES"
+    [ -z "${BACKUP_PASSWORD_FILE-}" ] || printf ' BACKUP_PASSWORD_FILE'
     [ -z "${MONITOR_PASSWORD_FILE-}" ] || printf ' MONITOR_PASSWORD_FILE'
 }
 
@@ -37,7 +38,8 @@ well_known() {
     case $(printf '%s' "$1" | tr '[:upper:]' '[:lower:]') in
         123456 | 12345678 | admin | change-me | change_me | changeit | changeme | changethis | default | example) ;;
         letmein | pass | passw0rd | password | postgres | postgresql | pw | qwerty | root | secret | taskmanager) ;;
-        test | user | taskmanager_migrator | taskmanager_app | taskmanager_monitor | mysecretpassword) ;;
+        test | user | mysecretpassword) ;;
+        taskmanager_migrator | taskmanager_app | taskmanager_backup | taskmanager_monitor) ;;
         *) return 1 ;;
     esac
 }

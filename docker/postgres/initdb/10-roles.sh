@@ -1,7 +1,8 @@
 #!/bin/sh
 # Two roles as stack/postgres/roles.py makes them, and a test holds both alike: taskmanager_migrator owns the database
-# and changes its schema, taskmanager_app reads and writes. A third, taskmanager_monitor, sees statistics and no row,
-# where MONITOR_PASSWORD_FILE is set.
+# and changes its schema, taskmanager_app reads and writes. Two more where their files are set: taskmanager_backup
+# (BACKUP_PASSWORD_FILE) is a member of the migrator's role, so that it dumps and restores all that is the migrator's, and
+# may make a database to try a backup in; taskmanager_monitor (MONITOR_PASSWORD_FILE) sees statistics and no row.
 #
 # The image's entrypoint runs it in an empty data folder, renew.sh at any time: it is safe to repeat. As the superuser,
 # over the server's socket. It reads MIGRATOR_PASSWORD_FILE and APP_PASSWORD_FILE, which private.sh has looked at.
@@ -9,14 +10,15 @@ set -eu
 
 : "${MIGRATOR_PASSWORD_FILE:?names the file with the password of taskmanager_migrator}"
 : "${APP_PASSWORD_FILE:?names the file with the password of taskmanager_app}"
-export MIGRATOR_PASSWORD_FILE APP_PASSWORD_FILE MONITOR_PASSWORD_FILE="${MONITOR_PASSWORD_FILE-}"
+export MIGRATOR_PASSWORD_FILE APP_PASSWORD_FILE BACKUP_PASSWORD_FILE MONITOR_PASSWORD_FILE
 database=${POSTGRES_DB:-taskmanager}
-monitored=false
-[ -z "$MONITOR_PASSWORD_FILE" ] || monitored=true
+backed_up=${BACKUP_PASSWORD_FILE:+true}
+monitored=${MONITOR_PASSWORD_FILE:+true}
 
 psql --no-psqlrc --quiet --single-transaction --username "${POSTGRES_USER:-postgres}" --dbname "$database" \
-    --set ON_ERROR_STOP=1 --set database="$database" --set monitored="$monitored" <<'SQL'
--- No statement below may reach a log or the statistics of statements: three have a password in them.
+    --set ON_ERROR_STOP=1 --set database="$database" --set backed_up="${backed_up:-false}" \
+    --set monitored="${monitored:-false}" <<'SQL'
+-- No statement below may reach a log or the statistics of statements: some have a password in them.
 SET log_statement = 'none';
 SET log_min_duration_statement = -1;
 SET log_min_duration_sample = -1;
@@ -52,6 +54,15 @@ ALTER DEFAULT PRIVILEGES FOR ROLE taskmanager_migrator IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO taskmanager_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE taskmanager_migrator IN SCHEMA public
     GRANT USAGE, SELECT ON SEQUENCES TO taskmanager_app;
+
+\if :backed_up
+SELECT 'CREATE ROLE taskmanager_backup'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'taskmanager_backup')
+\gexec
+\set backup_password `cat "$BACKUP_PASSWORD_FILE"`
+ALTER ROLE taskmanager_backup LOGIN CREATEDB PASSWORD :'backup_password';
+GRANT taskmanager_migrator TO taskmanager_backup;
+\endif
 
 \if :monitored
 SELECT 'CREATE ROLE taskmanager_monitor'
