@@ -96,18 +96,18 @@ class TlsServer:
 @contextmanager
 def tls_server(certificates: Path) -> Iterator[TlsServer]:
     """A PostgreSQL of this machine's, built with OpenSSL; the wheel's is not."""
-    with temporary_cluster(binaries=_binaries()) as cluster:
+    with temporary_cluster(binaries=built_with_tls()) as cluster:
         yield TlsServer(cluster, certificates)
 
 
-def _binaries() -> Binaries:
-    found = next(_built_with_tls(), None)
+def built_with_tls() -> Binaries:
+    found = next(_candidates(), None)
     if found is None:
         lacking("a PostgreSQL with TLS", "install Debian's package postgresql")
     return found
 
 
-def _built_with_tls() -> Iterator[Binaries]:
+def _candidates() -> Iterator[Binaries]:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         with suppress(StackError, OSError):
             binaries = inspect_folder(folder, "this machine")
