@@ -28,7 +28,6 @@ from taskmanager.settings_sources import Given, SettingsError, read_env_file
 __all__ = [
     "NO_DATABASE",
     "PREFIX",
-    "PROJECT_ROOT",
     "UNUSABLE_SETTINGS",
     "Auth",
     "Docs",
