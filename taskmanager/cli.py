@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The exit status of `migration-gate` for it.
+# The exit statuses of `migration-gate` for them.
 NOT_SERVABLE = 3
+INTERRUPTED = 130
 
 _EXAMPLES = """\
 examples:
@@ -57,6 +59,7 @@ exit status:
   69  migrate: the database cannot be reached, and trying again changes nothing
   75  migrate: the database cannot be reached now, or another migrator holds the lock; try again
   78  a setting cannot be used, or is not safe enough to serve with
+  130 migrate: interrupted by SIGTERM or Ctrl-C; the step that was at work is undone
 """
 
 
@@ -162,6 +165,8 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
     for line in settings.address_violations():
         # Told, and no reason to refuse: a service cannot be mended by a migration that does not run.
         logger.warning("unsafe: %s", line)
+    # As a container's first process it would be deaf to SIGTERM otherwise. psycopg ends its statement for an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.stop_with_parent:
         threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
@@ -173,6 +178,9 @@ def _migrate(options: argparse.Namespace, settings: Settings) -> int:
         if error.exit_code != TRY_AGAIN:  # who waits for a database or for another migrator has not failed
             sentry.report(error, code="migration_failed")
         return error.exit_code
+    except KeyboardInterrupt:
+        logger.warning("migration interrupted; the step that was at work is undone, and can be run again")
+        return INTERRUPTED
     except Exception:
         # A migration's own fault, a statement that PostgreSQL refuses, say: into the log, in the log's form.
         logger.exception("migration failed", extra={"code": "migration_failed"})
