@@ -44,8 +44,8 @@ case $role in
         exec taskmanager incidents serve --host 0.0.0.0 --port 9095 --journal "$DATA/incidents/journal.jsonl" "$@"
         ;;
     backup)
-        tell "backing up by the schedule, into $DATA/backups"
-        exec taskmanager backup --schedule --host 0.0.0.0 --port 9096 --folder "$DATA/backups" "$@"
+        tell "backing up by the schedule"
+        exec taskmanager backup --every 24h --keep 14 --listen 0.0.0.0:9096 "$@"
         ;;
 esac
 if ! command -v "$role" >/dev/null; then

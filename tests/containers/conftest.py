@@ -19,6 +19,7 @@ collect_ignore_glob = [] if os.environ.get(INSIDE) else ["test_*.py"]
 
 _DATABASE_IMAGE = "postgres"
 _ALIAS = "db"
+_SOCKETS = "/var/run/postgresql"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class ContainerDatabase:
     """For containers on the tests' network."""
 
     outside_url: str
+
+    socket_url: str
+    """For containers that have the server's socket, by `socket_volume`: as if it were on their own machine."""
+
+    @property
+    def development(self) -> dict[str, str]:
+        """The variables of a service for which this server, without TLS and with a known password, is good enough."""
+        return {"DATABASE_URL": self.url, "TASKMANAGER_ENV": "development"}
 
     def execute(self, query: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.outside_url, autocommit=True) as connection:
@@ -61,7 +70,17 @@ def database_image() -> str:
 
 
 @pytest.fixture(scope="session")
-def database_server(engine: Engine, network: str, database_image: str) -> Iterator[Container]:
+def socket_volume(engine: Engine) -> Iterator[str]:
+    """A volume with the database server's socket, for `--volume NAME:/var/run/postgresql`."""
+    name = engine.output("volume", "create")
+    try:
+        yield name
+    finally:
+        engine.run("volume", "rm", name)
+
+
+@pytest.fixture(scope="session")
+def database_server(engine: Engine, network: str, database_image: str, socket_volume: str) -> Iterator[Container]:
     """A PostgreSQL for all tests, fast and not durable."""
     containers = Containers(engine, network)
     try:
@@ -69,7 +88,11 @@ def database_server(engine: Engine, network: str, database_image: str) -> Iterat
             database_image,
             *("-c", "fsync=off", "-c", "max_connections=300"),
             environment={"POSTGRES_USER": "user", "POSTGRES_PASSWORD": "password", "POSTGRES_DB": "taskmanager"},
-            options=("--network-alias", _ALIAS, "--tmpfs", "/var/lib/postgresql"),
+            options=(
+                *("--network-alias", _ALIAS),
+                *("--tmpfs", "/var/lib/postgresql"),
+                *("--volume", f"{socket_volume}:{_SOCKETS}"),
+            ),
             port=5432,
         )
         outside = server.url.replace("http://", "postgresql://user:password@") + "/taskmanager"
@@ -89,6 +112,7 @@ def database(database_server: Container) -> ContainerDatabase:
     return ContainerDatabase(
         url=f"postgresql://user:password@{_ALIAS}:5432/{name}",
         outside_url=f"postgresql://user:password@{address}/{name}",
+        socket_url=f"postgresql://user:only-of-this-test@/{name}?host={_SOCKETS}",
     )
 
 

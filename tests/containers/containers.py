@@ -64,14 +64,15 @@ class Container:
             time.sleep(0.05)
         raise AssertionError(f"{path} did not answer {status} within {within_s} s, last: {last}\n{self.logs}")
 
-    def wait_for_health(self, wanted: str, within_s: float = 60) -> str:
-        """Wait until HEALTHCHECK's verdict is `wanted`, and return what its last look said."""
+    def wait_for_health(self, wanted: str, said: str, within_s: float = 60) -> None:
+        """Wait until HEALTHCHECK's verdict is `wanted`, and its last look said `said`."""
         deadline = time.monotonic() + within_s
-        while (health := self.state["Health"])["Status"] != wanted:
+        while True:
+            health = self.state["Health"]
+            if health["Status"] == wanted and health["Log"] and health["Log"][-1]["Output"].strip() == said:
+                return
             assert time.monotonic() < deadline, f"{health}\n{self.logs}"
             time.sleep(0.1)
-        said: str = health["Log"][-1]["Output"].strip()
-        return said
 
     def wait_for_end(self, within_s: float = 60) -> int:
         """Wait until its process has ended, and return the exit status."""
@@ -90,7 +91,24 @@ class Containers:
     def __init__(self, engine: Engine, network: str) -> None:
         self._engine = engine
         self._network = network
-        self._started: list[str] = []
+        self._created: list[str] = []
+
+    def create(
+        self,
+        image: str,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        port: int | None = 8000,
+    ) -> Container:
+        """`docker create OPTIONS IMAGE COMMAND…`, `port` published on a free one of loopback."""
+        published = ("--publish", f"127.0.0.1::{port}") if port else ()
+        network = () if "--network" in options else ("--network", self._network)
+        identity = self._engine.output(
+            "create", *network, *published, *_variables(environment), *options, image, *command
+        )
+        self._created.append(identity)
+        return Container(self._engine, identity, port)
 
     def start(
         self,
@@ -100,24 +118,28 @@ class Containers:
         options: tuple[str, ...] = (),
         port: int | None = 8000,
     ) -> Container:
-        """`docker run --detach OPTIONS IMAGE COMMAND…`, `port` published on a free one of loopback."""
-        published = ("--publish", f"127.0.0.1::{port}") if port else ()
-        variables = [part for name, value in (environment or {}).items() for part in ("--env", f"{name}={value}")]
-        network = () if "--network" in options else ("--network", self._network)
-        identity = self._engine.output("create", *network, *published, *variables, *options, image, *command)
-        self._started.append(identity)
-        self._engine.run("start", identity)
-        return Container(self._engine, identity, port)
+        """Create a container and start it."""
+        container = self.create(image, *command, environment=environment, options=options, port=port)
+        self.start_at_once(container)
+        return container
+
+    def start_at_once(self, *containers: Container) -> None:
+        self._engine.run("start", *(container.identity for container in containers))
 
     def run(
         self, image: str, *command: str, environment: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
         """`docker run --rm …` to its end; the exit status is not judged."""
-        variables = [part for name, value in (environment or {}).items() for part in ("--env", f"{name}={value}")]
         return self._engine.run(
-            "run", "--rm", "--network", self._network, *variables, *options, image, *command, check=False, timeout=120
+            *("run", "--rm", "--network", self._network, *_variables(environment), *options, image, *command),
+            check=False,
+            timeout=120,
         )
 
     def remove(self) -> None:
-        if self._started:
-            self._engine.run("rm", "--force", "--volumes", *self._started)
+        if self._created:
+            self._engine.run("rm", "--force", "--volumes", *self._created)
+
+
+def _variables(environment: Mapping[str, str] | None) -> list[str]:
+    return [part for name, value in (environment or {}).items() for part in ("--env", f"{name}={value}")]

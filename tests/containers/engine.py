@@ -91,6 +91,15 @@ class Engine:
             raise CommandFailed(f"{self.command} {' '.join(arguments)}: exit status {done.returncode}\n{said}")
         return done
 
+    def read(self, *arguments: str) -> bytes:
+        """What a command such as `save` writes on standard output. Raises CommandFailed."""
+        done = subprocess.run(
+            [self.command, *arguments], env=os.environ | self.environment, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise CommandFailed(f"{self.command} {' '.join(arguments)}: {done.stderr.decode(errors='replace')}")
+        return done.stdout
+
     def output(self, *arguments: str) -> str:
         """What `docker ARGUMENTS…` prints on standard output, without the last newline."""
         return self.run(*arguments).stdout.strip()
