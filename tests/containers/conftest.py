@@ -10,15 +10,13 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from tests.containers.containers import Container, Containers
+from tests.containers.containers import Containers
 from tests.containers.engine import INSIDE, Engine, find_engine
-from tests.containers.stand_ins import named_images
+from tests.containers.postgresql import ALIAS, PostgreSQL, postgresql
 
 # They need an engine and half a minute of building before: `make containers` runs them, and `make test` does not.
 collect_ignore_glob = [] if os.environ.get(INSIDE) else ["test_*.py"]
 
-_DATABASE_IMAGE = "postgres"
-_ALIAS = "db"
 _SOCKETS = "/var/run/postgresql"
 
 
@@ -64,12 +62,6 @@ def network(engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_image() -> str:
-    """The PostgreSQL that the project's files name."""
-    return next(name for name in sorted(named_images()) if name.startswith(f"{_DATABASE_IMAGE}:"))
-
-
-@pytest.fixture(scope="session")
 def socket_volume(engine: Engine) -> Iterator[str]:
     """A volume with the database server's socket, for `--volume NAME:/var/run/postgresql`."""
     name = engine.output("volume", "create")
@@ -80,38 +72,20 @@ def socket_volume(engine: Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_server(engine: Engine, network: str, database_image: str, socket_volume: str) -> Iterator[Container]:
+def database_server(engine: Engine, network: str, socket_volume: str) -> Iterator[PostgreSQL]:
     """A PostgreSQL for all tests, fast and not durable."""
-    containers = Containers(engine, network)
-    try:
-        server = containers.start(
-            database_image,
-            *("-c", "fsync=off", "-c", "max_connections=300"),
-            environment={"POSTGRES_USER": "user", "POSTGRES_PASSWORD": "password", "POSTGRES_DB": "taskmanager"},
-            options=(
-                *("--network-alias", _ALIAS),
-                *("--tmpfs", "/var/lib/postgresql"),
-                *("--volume", f"{socket_volume}:{_SOCKETS}"),
-            ),
-            port=5432,
-        )
-        outside = server.url.replace("http://", "postgresql://user:password@") + "/taskmanager"
-        _wait_until_it_answers(server, outside)
+    options = ("--tmpfs", "/var/lib/postgresql", "--volume", f"{socket_volume}:{_SOCKETS}")
+    with postgresql(engine, network, *("-c", "fsync=off", "-c", "max_connections=300"), options=options) as server:
         yield server
-    finally:
-        containers.remove()
 
 
 @pytest.fixture
-def database(database_server: Container) -> ContainerDatabase:
+def database(database_server: PostgreSQL) -> ContainerDatabase:
     """An empty database of this test alone."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    address = database_server.url.removeprefix("http://")
-    with psycopg.connect(f"postgresql://user:password@{address}/taskmanager", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    name = database_server.create_database()
     return ContainerDatabase(
-        url=f"postgresql://user:password@{_ALIAS}:5432/{name}",
-        outside_url=f"postgresql://user:password@{address}/{name}",
+        url=f"postgresql://user:password@{ALIAS}:5432/{name}",
+        outside_url=database_server.outside_url(name),
         socket_url=f"postgresql://user:only-of-this-test@/{name}?host={_SOCKETS}",
     )
 
@@ -123,16 +97,3 @@ def containers(engine: Engine, network: str) -> Iterator[Containers]:
         yield containers
     finally:
         containers.remove()
-
-
-def _wait_until_it_answers(server: Container, url: str) -> None:
-    """The server of the entrypoint's preparations has no port, so what answers here is the real one."""
-    for _ in range(600):
-        assert server.state["Running"], server.logs
-        try:
-            psycopg.connect(url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            server.exec("sleep", "0.05")
-        else:
-            return
-    raise AssertionError(server.logs)

@@ -16,16 +16,13 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
-import psycopg
 
-from tests.containers.containers import Container, Containers
+from tests.containers.containers import Containers
 from tests.containers.engine import Engine, EngineLacking, find_engine
+from tests.containers.postgresql import ALIAS, PostgreSQL, postgresql
 from tests.containers.prepare import BRIEF_AFTER, IMAGE
-from tests.containers.stand_ins import named_images
 
 IMAGES = {"brief": BRIEF_AFTER, "ours": IMAGE}
 DATABASES = ("empty", "up to date")
@@ -36,16 +33,25 @@ Times = dict[str, dict[str, list[float]]]
 def measure(engine: Engine, rounds: int) -> Times:
     """Seconds, by the state of the database and by image, one for each round."""
     times: Times = {state: {name: [] for name in IMAGES} for state in DATABASES}
-    with _postgresql(engine) as (containers, address):
-        for number in range(rounds):
-            # Who comes second in one round comes first in the next.
-            order = list(IMAGES) if number % 2 == 0 else list(reversed(IMAGES))
-            for name in order:
-                url = _new_database(address)
-                for state in DATABASES:
-                    times[state][name].append(_time_to_first_list(containers, IMAGES[name], url))
-            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    network = f"start-time-{uuid.uuid4().hex[:8]}"
+    engine.run("network", "create", network)
+    try:
+        with postgresql(engine, network) as server:
+            _measure(server, Containers(engine, network), rounds, times)
+    finally:
+        engine.run("network", "rm", network)
     return times
+
+
+def _measure(server: PostgreSQL, containers: Containers, rounds: int, times: Times) -> None:
+    for number in range(rounds):
+        # Who comes second in one round comes first in the next.
+        order = list(IMAGES) if number % 2 == 0 else list(reversed(IMAGES))
+        for name in order:
+            url = f"postgresql://user:password@{ALIAS}:5432/{server.create_database()}"
+            for state in DATABASES:
+                times[state][name].append(_time_to_first_list(containers, IMAGES[name], url))
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
 
 
 def _time_to_first_list(containers: Containers, image: str, url: str) -> float:
@@ -68,45 +74,6 @@ def _lists_tasks(address: str) -> bool:
         return httpx.get(f"{address}/tasks", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
-
-
-@contextmanager
-def _postgresql(engine: Engine) -> Iterator[tuple[Containers, str]]:
-    network = f"start-time-{uuid.uuid4().hex[:8]}"
-    engine.run("network", "create", network)
-    containers = Containers(engine, network)
-    image = next(name for name in sorted(named_images()) if name.startswith("postgres:"))
-    try:
-        server = containers.start(
-            image,
-            environment={"POSTGRES_USER": "user", "POSTGRES_PASSWORD": "password", "POSTGRES_DB": "taskmanager"},
-            options=("--network-alias", "db"),
-            port=5432,
-        )
-        address = server.url.removeprefix("http://")
-        _wait_until_it_answers(server, address)
-        yield containers, address
-    finally:
-        containers.remove()
-        engine.run("network", "rm", network)
-
-
-def _wait_until_it_answers(server: Container, address: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return psycopg.connect(f"postgresql://user:password@{address}/taskmanager", connect_timeout=2).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            server.exec("sleep", "0.05")
-
-
-def _new_database(address: str) -> str:
-    name = f"start_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(f"postgresql://user:password@{address}/taskmanager", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return f"postgresql://user:password@db:5432/{name}"
 
 
 def table(times: Times) -> str:

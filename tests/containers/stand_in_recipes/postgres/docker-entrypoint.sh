@@ -37,7 +37,8 @@ initialise() {
     printf "%s\n" "listen_addresses = '*'" "unix_socket_directories = '/tmp, /var/run/postgresql'" \
         >>"$PGDATA/postgresql.conf"
 
-    PGUSER=$POSTGRES_USER pg_ctl -D "$PGDATA" -o "$(printf '%q ' "${@:2}") -c listen_addresses=''" -w start
+    local arguments=("${@:2}" -c "listen_addresses=")
+    PGUSER=$POSTGRES_USER pg_ctl -D "$PGDATA" -o "$(printf '%q ' "${arguments[@]}")" -w start
     export PGHOST=/tmp PGPASSWORD=${POSTGRES_PASSWORD:-}
     if [ "$POSTGRES_DB" != postgres ]; then
         run_sql postgres --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db";'
