@@ -162,11 +162,14 @@ class Database:
                 if not (error.sqlstate or "").startswith(_PASSING):
                     raise
             raise self._unavailable(error) from error
-        except ValueError:
-            # asyncpg's word for a value that does not fit its parameter; an error of its interface by class.
+        except ValueError as error:
             if connection is not None:
+                # asyncpg's word for a value that does not fit its parameter; an error of its interface by class.
                 self._give_back(connection)
-            raise
+                raise
+            # So far nothing has a parameter. Python calls the server's certificate a wrong value too.
+            self._faults.met(error, sql)
+            raise self._unavailable(error) from error
         except _LOST_CONNECTION as error:
             self._faults.met(error, sql)
             if connection is not None:
