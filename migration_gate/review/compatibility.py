@@ -29,6 +29,7 @@ from migration_gate.connection import ADDRESS_ATTRIBUTE, address_if_named
 from migration_gate.errors import MigrationGateError
 from migration_gate.expected import LOCK_NAME, Expected, read_lock
 from migration_gate.postgres.url import sqlalchemy_url
+from migration_gate.review.pointed import pointed_at
 from migration_gate.review.rendered import described
 from migration_gate.review.since import _git, _resolve, git_root
 from migration_gate.revision_texts import graph_in_texts
@@ -107,16 +108,16 @@ def prove(
             return _verdict(tried, previous, between, PASSED, command)
         with _migrated(config, server, tried.new.heads, say) as address:
             say(f"compatibility: $ {command}")
-            status = _run(arguments, tree / tried.folder, _variables(address) | {NEW_TREE: str(tried.root)}, timeout_s)
+            status = _run(
+                arguments, tree / tried.folder, pointed_at(address, address) | {NEW_TREE: str(tried.root)}, timeout_s
+            )
         if status:
             say(f"compatibility: it exited with {status}; the same on the old release's own schema, to compare")
             with _migrated(config, server, previous, say) as address:
-                _refuse_tests_that_fail_anyway(_run(arguments, tree / tried.folder, _variables(address), timeout_s))
+                _refuse_tests_that_fail_anyway(
+                    _run(arguments, tree / tried.folder, pointed_at(address, address), timeout_s)
+                )
     return _verdict(tried, previous, between, FAILED if status else PASSED, command)
-
-
-def _variables(address: str) -> dict[str, str]:
-    return {"DATABASE_URL": address, "MIGRATION_DATABASE_URL": address}
 
 
 def _refuse_tests_that_fail_anyway(status: int) -> None:

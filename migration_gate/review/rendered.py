@@ -27,6 +27,7 @@ from sqlalchemy.types import NullType
 
 from migration_gate.environment import DESCRIBE_ATTRIBUTE, Environment
 from migration_gate.errors import MigrationGateError
+from migration_gate.review.pointed import pointed_at
 from migration_gate.review.statement_lines import batches_queued, calls_within, line_in, lines_of
 from migration_gate.sql_changes import Change, changes_in
 from migration_gate.sql_text import statements_in
@@ -206,7 +207,7 @@ def _quoted(text: str) -> str:
 @contextmanager
 def _nowhere(application: str = NOWHERE) -> Iterator[None]:
     """No database within reach, nothing on stdout, which is the report's, and no chatter of Alembic's."""
-    addresses = {"MIGRATION_DATABASE_URL": NOWHERE, "DATABASE_URL": application}
+    addresses = pointed_at(NOWHERE, application)
     before = {name: os.environ.get(name) for name in addresses}
     disabled = logging.root.manager.disable
     os.environ.update(addresses)

@@ -22,6 +22,7 @@ from migration_gate.configuration import arguments_of
 from migration_gate.errors import MigrationGateError
 from migration_gate.postgres.url import masked_url
 from migration_gate.review.findings import Finding, Level
+from migration_gate.review.pointed import pointed_at
 from migration_gate.review.rendered import NOWHERE, described
 from migration_gate.scratch_database import scratch_database
 
@@ -39,7 +40,7 @@ class _Scratch:
     def alembic(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "alembic", *arguments_of(self.config), *arguments]
         # Empty, and not left out: a .env file must not put the application's own database there.
-        environment = os.environ | {"MIGRATION_DATABASE_URL": self.url, "DATABASE_URL": ""}
+        environment = os.environ | pointed_at(self.url, "")
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def catalog(self) -> Catalog:

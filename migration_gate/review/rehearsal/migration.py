@@ -16,6 +16,7 @@ from alembic.config import Config
 
 import migration_gate
 from migration_gate.configuration import name_of
+from migration_gate.review.pointed import pointed_at
 from migration_gate.review.rehearsal.addresses import database_of
 
 Event = dict[str, Any]
@@ -56,8 +57,7 @@ def _process(config: Config, address: str) -> Iterator[tuple[subprocess.Popen[by
                     database_of(address),
                     str(writing),
                 ],
-                env=os.environ
-                | {"DATABASE_URL": address, "MIGRATION_DATABASE_URL": address, "PYTHONPATH": python_path},
+                env=os.environ | pointed_at(address, address) | {"PYTHONPATH": python_path},
                 pass_fds=[writing],
                 # It reads this pipe to its end, and stops when this process is gone.
                 stdin=subprocess.PIPE,

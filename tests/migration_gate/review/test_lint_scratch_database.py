@@ -97,6 +97,28 @@ def test_an_env_that_takes_its_database_from_elsewhere_is_never_run(
     assert scratch_server.databases() == set()
 
 
+def test_a_project_that_takes_its_address_from_a_file_is_tried_on_the_scratch_database(
+    history: Project, scratch_server: ScratchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "address").write_text(history.url)
+    monkeypatch.setenv("MIGRATION_DATABASE_URL_FILE", str(tmp_path / "address"))
+    history.write_env("""\
+        import os
+        from pathlib import Path
+
+        from migration_gate.environment import run
+        from models import metadata
+
+        named, given = os.environ.get("MIGRATION_DATABASE_URL_FILE"), os.environ.get("MIGRATION_DATABASE_URL")
+        assert not (named and given)
+        run(metadata, url=Path(named).read_text() if named else given)
+    """)
+    add(history, _ADD, _DROP)
+    _with_note(history)
+
+    assert review(history, "main", scratch_url=scratch_server.url).findings == ()
+
+
 def test_a_role_that_may_not_create_databases_is_told(history: Project) -> None:
     with pytest.raises(MigrationGateError, match="No scratch database could be made") as error:
         review(history, "main", scratch_url=history.url)
