@@ -9,6 +9,9 @@ import yaml
 
 from stack.errors import StackError
 
+# Only containers run these.
+_OF_CONTAINERS = frozenset({"postgres-exporter", "backup"})
+
 
 @dataclass(frozen=True)
 class Addresses:
@@ -35,8 +38,9 @@ def derive_configuration(
 ) -> str:
     """The text of a copy of `original` for this machine.
 
-    It differs in the targets, in the paths of the rules, which are taken from the folder of `original`, and in the
-    keys that are shown to the service and to the incident receiver, where a file holds one. In nothing else.
+    It differs in the targets, in the paths of the rules, which are taken from the folder of `original`, in the keys
+    that are shown to the service and to the incident receiver, where a file holds one, and in the jobs of programs
+    that run in containers alone, which it lacks. In nothing else.
 
     Raises StackError when `original` cannot be read, or is no configuration.
     """
@@ -47,7 +51,9 @@ def derive_configuration(
         for alertmanager in configuration["alerting"]["alertmanagers"]:
             for group in alertmanager["static_configs"]:
                 group["targets"] = [addresses.alertmanager]
-        for job in configuration["scrape_configs"]:
+        jobs = [job for job in configuration["scrape_configs"] if job["job_name"] not in _OF_CONTAINERS]
+        configuration["scrape_configs"] = jobs
+        for job in jobs:
             _derive_job(job, addresses, keys.get(job["job_name"]))
     except OSError as error:
         raise StackError(f"{original} cannot be read: {error.strerror}") from error
@@ -65,6 +71,8 @@ def _derive_job(job: dict[str, object], addresses: Addresses, key_file: Path | N
         raise TypeError("static_configs is no list")
     for group in groups:
         group["targets"] = targets
+    # The original's key is the containers'.
+    job.pop("authorization", None)
     if key_file is not None:
         job["authorization"] = {"credentials_file": f"{key_file}"}
 

@@ -17,6 +17,8 @@ from tests.processes import ROOT
 RULES = Path("ops") / "prometheus" / "rules"
 ALERTMANAGER = Path("ops") / "alertmanager" / "alertmanager.yml"
 PROMETHEUS = Path("prometheus.yml")
+# What prometheus.yml names beside its rules.
+KEYS = Path("ops") / "development"
 
 _SOMEBODY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
 
@@ -54,7 +56,7 @@ def write_reviewed(folder: Path, ports: Ports, targets: Sequence[int]) -> None:
         "localhost:9090": f"127.0.0.1:{ports.prometheus}",
         "alertmanager:9093": f"127.0.0.1:{ports.alertmanager}",
     }
-    for name in (RULES, ALERTMANAGER.parent):
+    for name in (RULES, ALERTMANAGER.parent, KEYS):
         shutil.copytree(ROOT / name, folder / name)
     _copy(PROMETHEUS, folder, addresses)
     _copy(ALERTMANAGER, folder, {"incidents:9095": incidents})
