@@ -17,9 +17,13 @@ ALERTMANAGER = "TASKMANAGER_INCIDENTS_ALERTMANAGER"
 WEBHOOK_URL = "TASKMANAGER_INCIDENTS_WEBHOOK_URL"
 WEBHOOK_URL_FILE = "TASKMANAGER_INCIDENTS_WEBHOOK_URL_FILE"
 ENV_FILE = "TASKMANAGER_ENV_FILE"
+ENV = "TASKMANAGER_ENV"
 
 DEFAULT_URL = "http://127.0.0.1:9095"
 DEFAULT_JOURNAL = Path(".data/incidents/journal.jsonl")
+
+# The one of the compose file for development: ops/development/incidents_key.
+DEVELOPMENT_KEY = "development-key-that-everybody-knows"
 
 _SHORTEST_KEY = 16
 _KEY = re.compile(r"[\x21-\x7e]{16,512}", re.ASCII)
@@ -100,14 +104,19 @@ def keys(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
     Raises
     ------
-    UnusableVariable: both variables are set, the file cannot be read or is empty, or a key is too short to be one.
+    UnusableVariable: both variables are set, the file cannot be read or is empty, a key is too short to be one, or in
+        production everybody knows it.
     """
     text, file = variable(KEY, environment), variable(KEY_FILE, environment)
     if text and file:
         raise UnusableVariable(f"{KEY} and {KEY_FILE} are both set; set one of them")
-    if file:
-        return _keys_of(Path(file))
-    return (_checked(text.strip(), KEY),) if text else ()
+    found = _keys_of(Path(file)) if file else (_checked(text.strip(), KEY),) if text else ()
+    if DEVELOPMENT_KEY in found and variable(ENV, environment).strip().lower() == "production":
+        raise UnusableVariable(
+            f"{KEY_FILE if file else KEY}: the key is the one for development, which everybody knows;"
+            " in production make one of your own: `openssl rand -hex 32`"
+        )
+    return found
 
 
 def _keys_of(file: Path) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.processes import run
+from tests.processes import ROOT, run
 from tests.taskmanager.incidents.receivers import (
     BROKEN_SETTINGS,
     COMMAND,
@@ -250,6 +250,20 @@ def _refused(*arguments: str, **variables: str) -> tuple[int, str]:
     done = run(*COMMAND, "serve", "--port", "0", *arguments, env=BROKEN_SETTINGS | variables)
     (line,) = done.stderr.splitlines()
     return done.returncode, line
+
+
+def test_the_key_for_development_is_refused_in_production_and_nowhere_else(receive: Receivers, tmp_path: Path) -> None:
+    file = ROOT / "ops" / "development" / "incidents_key"
+    journal = str(tmp_path / "journal.jsonl")
+    for variables in ({"TASKMANAGER_INCIDENTS_KEY_FILE": str(file)}, {"TASKMANAGER_INCIDENTS_KEY": file.read_text()}):
+        status, line = _refused("--journal", journal, **variables, TASKMANAGER_ENV="Production")
+        assert status == 78
+        assert "the key is the one for development, which everybody knows" in line
+        assert file.read_text().strip() not in line
+    assert list(tmp_path.iterdir()) == []
+
+    development = {"TASKMANAGER_INCIDENTS_KEY_FILE": str(file), "TASKMANAGER_ENV": "development"}
+    assert receive("--host", "0.0.0.0", environment=development).get("/livez").status_code == 200  # noqa: S104
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])  # noqa: S104
