@@ -1,0 +1,1 @@
+"""The compose files as files, without an engine; tests/containers brings them up."""
