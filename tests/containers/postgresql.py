@@ -40,7 +40,7 @@ class PostgreSQL:
 
 
 def postgresql_image() -> str:
-    """The PostgreSQL that the project's files name."""
+    """The newest PostgreSQL that the project's files name."""
     return max(name for name in named_images() if name.startswith("postgres:"))
 
 
