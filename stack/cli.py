@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from stack import alertmanager_cli
+from stack.deploy import cli as deploy_cli
 from stack.errors import StackError
-from stack.folders import DEFAULT_DATA
+from stack.folders import DEFAULT_DATA, PROJECT_ROOT
 
 DESCRIPTION = "Runs TaskManager API on this machine with a PostgreSQL of its own, no Docker needed. `make run` runs it."
 EXAMPLES = """\
@@ -21,6 +22,7 @@ examples:
   stack up --host 0.0.0.0             reachable from other machines (or: make run HOST=0.0.0.0)
   DATABASE_URL=postgresql://… stack up
                                       a server of yours, none is started
+  stack up --replicas 2               two replicas of HEAD behind HAProxy: stack deploy replaces them
   stack up --monitoring               with Prometheus, Alertmanager and the incident receiver, where this machine has
                                       them (make run does so by itself; make run MONITORING=off does not)
 
@@ -73,7 +75,16 @@ def _up(options: argparse.Namespace) -> int:
 
     ports = AskedPorts(options.prometheus_port, options.alertmanager_port, options.incidents_port)
     monitoring = MonitoringOptions(Choice(options.monitoring), ports)
-    return run_until_stopped(Options(options.host, options.port, options.data, monitoring=monitoring))
+    replicas = None
+    if options.replicas is not None:
+        from stack.deploy.replicas import ReplicaOptions
+
+        replicas = ReplicaOptions(options.replicas, options.source.absolute(), options.release)
+    elif options.release:
+        raise StackError("--release needs --replicas: without them, the working tree is served as it is")
+    return run_until_stopped(
+        Options(options.host, options.port, options.data, monitoring=monitoring, replicas=replicas)
+    )
 
 
 def _complain(lines: str, code: int) -> int:
@@ -97,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_up(commands)
+    deploy_cli.add_parsers(commands)
     alertmanager_cli.add_parser(commands)
     return parser
 
@@ -140,7 +152,30 @@ def _add_up(commands: "argparse._SubParsersAction[_Parser]") -> None:
             metavar="PORT",
             help=f"where it listens, on this machine alone (default: {usual}, or the next that is free)",
         )
+    up.add_argument(
+        "--replicas",
+        type=_replicas,
+        metavar="N",
+        help="serve by N replicas of a release, behind HAProxy, which `stack deploy` replaces without a lost request "
+        "(default: the working tree, alone)",
+    )
+    up.add_argument(
+        "--release", default="", metavar="REF", help="with --replicas: the commit to serve (default: the last, or HEAD)"
+    )
+    up.add_argument(
+        "--source",
+        type=Path,
+        default=PROJECT_ROOT,
+        metavar="REPOSITORY",
+        help="with --replicas: the git repository of the release (default: that of this launcher)",
+    )
     up.set_defaults(run=_up)
+
+
+def _replicas(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of replicas: from 1 to 32")
+    return int(text)
 
 
 def _port(text: str) -> int:

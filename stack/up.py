@@ -18,6 +18,8 @@ from stack.database_urls import (
     remove_service_env,
     write_service_env,
 )
+from stack.deploy.probe_key import probe_key
+from stack.deploy.replicas import FOLDER, ReplicaOptions, Replicas, Surroundings
 from stack.errors import StackError
 from stack.folders import prepare_folder
 from stack.health import Health
@@ -51,7 +53,10 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """`command` runs the service (None: TaskManager API's own); `ready_timeout` is in seconds."""
+    """`command` runs the service (None: TaskManager API's own); `ready_timeout` is in seconds.
+
+    `replicas` is None for one service that holds the port itself, and that no deployment replaces.
+    """
 
     host: str
     port: int
@@ -59,6 +64,7 @@ class Options:
     command: Sequence[str] | None = None
     ready_timeout: float = 120.0
     monitoring: MonitoringOptions = field(default_factory=MonitoringOptions)
+    replicas: ReplicaOptions | None = None
 
 
 def run_until_stopped(options: Options) -> int:
@@ -89,6 +95,7 @@ class _Run:
         self._parts: list[Part] = []
         self._cluster: Cluster | None = None
         self._monitoring = BesideService(options.monitoring, self.data, say)
+        self._replicas: Replicas | None = None
         self._lock = FolderLock(
             self.data / LOCK_FILE,
             f"another `make run` is already using {self.data}",
@@ -112,14 +119,12 @@ class _Run:
             addresses, alembic = write_service_env(self.data, urls), alembic_command(self.data)
         else:
             say(f"DATABASE_URL is set in {urls.origin}: using {mask_password(urls.app)}, no PostgreSQL is started")
-        begun = time.monotonic()
         # The disk that the data are on is known here alone; a server of the user's may be anywhere.
         disk = {} if folder is None or settings.value(DISK_VARIABLE) else {DISK_VARIABLE: f"{folder}"}
-        service = self._start_service(urls, settings, disk)
-        self._monitoring.begin()
-        if answers(service, options.host, options.port, LISTEN_SECONDS):
-            self._monitoring.start(options.host, options.port)
-        self._wait_for_service(service, begun, settings, alembic)
+        if options.replicas is None:
+            self._serve_alone(urls, settings, disk, alembic)
+        else:
+            self._serve_by_replicas(options.replicas, urls, settings, disk)
         if settings.choice(GATE_VARIABLE) == "off":
             say("the schema gate is off: /health says nothing of the schema")
         print_summary(
@@ -130,7 +135,7 @@ class _Run:
             options.port,
             docs_served=get(options.host, options.port, "/docs")[0] == 200,
             key_needed=get(options.host, options.port, "/tasks?limit=1")[0] == 401,
-            monitoring=self._monitoring.places(),
+            monitoring={**self._replica_places(), **self._monitoring.places()},
         )
 
     def _start_postgres(self) -> Cluster:
@@ -144,6 +149,46 @@ class _Run:
             f"on {LOOPBACK}:{cluster.port}"
         )
         return cluster
+
+    def _serve_alone(
+        self, urls: DatabaseUrls, settings: UserSettings, disk: Mapping[str, str], alembic: str | None
+    ) -> None:
+        options = self._options
+        begun = time.monotonic()
+        service = self._start_service(urls, settings, disk)
+        self._monitoring.begin()
+        if answers(service, options.host, options.port, LISTEN_SECONDS):
+            self._monitoring.start(options.host, options.port)
+        self._wait_for_service(service, begun, settings, alembic)
+
+    def _serve_by_replicas(
+        self, replicas: ReplicaOptions, urls: DatabaseUrls, settings: UserSettings, disk: Mapping[str, str]
+    ) -> None:
+        options = self._options
+        # They run in the folders of their releases, where no .env of the user's lies.
+        variables = {**settings.naming_their_file(), **urls.environment(), MIGRATE_VARIABLE: "never", **disk}
+        variables |= self._monitoring.service_variables
+        key = probe_key(settings, variables)
+        around = Surroundings(
+            options.host,
+            options.port,
+            {**variables, **key.service},
+            lambda: key.key,
+            self._monitoring.retarget,
+            self._monitoring.report,
+            say,
+            migrates=settings.choice(MIGRATE_VARIABLE) != "never",
+        )
+        self._monitoring.begin()
+        self._replicas = Replicas(self.data, replicas, around)
+        self._parts.append(self._replicas)
+        self._replicas.start()
+        self._monitoring.start(options.host, options.port)
+
+    def _replica_places(self) -> dict[str, str]:
+        if self._replicas is None:
+            return {}
+        return {"replicas": f"{self._replicas.describe()}, their logs in {self.data / FOLDER}"}
 
     def _start_service(self, urls: DatabaseUrls, settings: UserSettings, disk: Mapping[str, str]) -> GuardedProcess:
         options = self._options
@@ -178,6 +223,8 @@ class _Run:
                     raise StackError(f"{part.name} ended by itself with {describe_end(code)}; the rest is stopped")
             if self._cluster is not None:
                 self._cluster.bound_log()
+            if self._replicas is not None:
+                self._replicas.look()
             self._monitoring.look()
             time.sleep(WATCH_SECONDS)
 

@@ -49,6 +49,10 @@ class UserSettings:
         """Empty when it is not set."""
         return next(filter(None, (source.get(variable) for source in self.sources)), "")
 
+    def naming_their_file(self) -> dict[str, str]:
+        """The variable by which a process in another folder reads the same env file, or none as well."""
+        return {ENV_FILE_VARIABLE: next((source.origin for source in self.sources[1:]), "")}
+
     def choice(self, variable: str) -> str:
         """The value, in lower case as the service reads it; empty when it is not set."""
         return self.value(variable).lower()

@@ -1,11 +1,13 @@
 """Monitoring beside the service of one `stack up`: what is wrong with it is said, and ends nothing."""
 
 import http.client
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from stack.deploy.record import Record
+from stack.deploy.report import report
 from stack.errors import StackError
 from stack.folders import PROJECT_ROOT
 from stack.monitoring.free_ports import AskedPorts, choose_ports
@@ -129,6 +131,22 @@ class BesideService:
             )
         for line in self._monitoring.start():
             self._say(line)
+
+    def retarget(self, targets: Sequence[str]) -> None:
+        """The addresses (HOST:PORT) of the replicas that serve now, instead of those before."""
+        if self._monitoring is None:
+            return
+        try:
+            self._monitoring.retarget(targets)
+        except (StackError, OSError) as error:
+            self._say(f"Prometheus does not learn which replicas serve: {error}")
+
+    def report(self, record: Record) -> None:
+        """Tells the incident receiver of a deployment, where one runs."""
+        if self._monitoring is None or not self._monitoring.receiver.is_running:
+            return
+        if fault := report(self._monitoring.receiver.port, self._monitoring.plan.incidents_key_file, record):
+            self._say(f"the incident receiver did not take the deployment's record: {fault}")
 
     def _read_key(self) -> str:
         try:

@@ -41,7 +41,7 @@ def metrics_key(settings: UserSettings, folder: Path) -> MetricsKey:
 
     Raises StackError when the named file cannot be read, or no key could be made.
     """
-    if not _is_asked_for(settings):
+    if not keys_are_asked_for(settings):
         return MetricsKey()
     if named := settings.value(METRICS_KEY_VARIABLE):
         file = Path(named).absolute()
@@ -53,27 +53,28 @@ def metrics_key(settings: UserSettings, folder: Path) -> MetricsKey:
     own = settings.value(KEYS_VARIABLE)
     if not own and not settings.value(KEYS_FILE_VARIABLE):
         return MetricsKey()
-    key, line = _new_key()
+    key, line = new_key("Prometheus of stack up", "metrics:read")
     prepare_folder(folder)
     write_private(folder / KEY_FILE, f"{key}\n")
     return MetricsKey(folder / KEY_FILE, {KEYS_VARIABLE: ";".join(filter(None, (own, line)))})
 
 
-def _is_asked_for(settings: UserSettings) -> bool:
+def keys_are_asked_for(settings: UserSettings) -> bool:
+    """Whether the service asks its callers for a key."""
     production = settings.choice(ENV_VARIABLE) == "production"
     return (settings.choice(AUTH_VARIABLE) or ("api_key" if production else "none")) == "api_key"
 
 
-def _new_key() -> tuple[str, str]:
-    """A key, and the line that is stored of it; made by the service's own command."""
-    command = [sys.executable, "-m", "taskmanager", "keys", "new", "--scope", "metrics:read"]
-    command += ["--comment", "Prometheus of stack up", "--json"]
+def new_key(whose: str, *scopes: str) -> tuple[str, str]:
+    """A key, and the line that is stored of it; made by the service's own command. Raises StackError."""
+    command = [sys.executable, "-m", "taskmanager", "keys", "new", "--comment", whose, "--json"]
+    command += [argument for scope in scopes for argument in ("--scope", scope)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=COMMAND_SECONDS)
         told = json.loads(done.stdout)
         return told["key"], told["line"]
     except subprocess.CalledProcessError as error:
         words = " | ".join(error.stderr.split("\n")).strip(" |")
-        raise StackError(f"no key could be made for Prometheus: {words}") from error
+        raise StackError(f"no key could be made for {whose}: {words}") from error
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        raise StackError(f"no key could be made for Prometheus: {error}") from error
+        raise StackError(f"no key could be made for {whose}: {error}") from error

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -131,6 +131,12 @@ class Monitoring:
         if part.poll() is not None:
             return "\n".join(self.ended())
         return f"{part.name} does not answer on {part.address} yet (its log: {part.log})"
+
+    def retarget(self, targets: Sequence[str]) -> None:
+        """Watches the replicas at `targets` from now on. Raises OSError when that cannot be written."""
+        self.plan = replace(self.plan, targets=targets)
+        if self.prometheus.is_running:
+            self.prometheus.reload()
 
     def ended(self) -> list[str]:
         """A line for each part that has ended by itself, once for each end."""

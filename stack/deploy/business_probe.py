@@ -1,0 +1,69 @@
+"""What a client would do, done once: a task is created, read and deleted."""
+
+import http.client
+import json
+from collections.abc import Callable
+
+from stack.deploy.errors import StepFailed
+from stack.deploy.slots import Slot
+from stack.service import reachable_host
+
+TIMEOUT_SECONDS = 10.0
+# Nobody's: it is gone again before the probe ends, and says what it is to whoever sees it meanwhile.
+TASK = {"title": "Deployment probe", "tags": ["deployment-probe"]}
+
+
+class BusinessProbe:
+    """`key` is read at each probe: an API key that may read and write tasks, empty where none is asked for."""
+
+    def __init__(self, host: str, port: int, key: Callable[[], str] = str) -> None:
+        self._public = reachable_host(host), port
+        self._key = key
+
+    def directly(self, slot: Slot) -> None:
+        """Raises StepFailed."""
+        self._probe(slot.host, slot.port)
+
+    def in_public(self) -> None:
+        """By way of the public port. Raises StepFailed."""
+        self._probe(*self._public)
+
+    def _probe(self, host: str, port: int) -> None:
+        created = self._ask(host, port, "POST", "/tasks", 201, TASK)
+        try:
+            path = f"/tasks/{int(json.loads(created)['id'])}"
+        except (ValueError, KeyError, TypeError):
+            raise StepFailed("the business probe: POST /tasks answered 201 without the task") from None
+        try:
+            read = self._ask(host, port, "GET", path, 200)
+            if json.loads(read).get("title") != TASK["title"]:
+                raise StepFailed("the business probe: GET of the new task answered another one")
+        finally:
+            self._ask(host, port, "DELETE", path, 204)
+
+    def _ask(self, host: str, port: int, method: str, path: str, wanted: int, body: object = None) -> bytes:
+        what = f"{method} {'/tasks' if method == 'POST' else '/tasks/ID'}"
+        # Not by urllib, which obeys proxy variables.
+        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if key := self._key():
+            headers["Authorization"] = f"Bearer {key}"
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            answered, content = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise StepFailed(f"the business probe: {what} got no answer ({type(error).__name__})") from error
+        finally:
+            connection.close()
+        if answered != wanted:
+            raise StepFailed(f"the business probe: {what} answered {answered}{_code(content)} instead of {wanted}")
+        return content
+
+
+def _code(content: bytes) -> str:
+    """` internal_error`, the code of a problem document; nothing from anything else."""
+    try:
+        return f" {json.loads(content)['code']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
