@@ -61,8 +61,9 @@ class Tally:
         self.latencies.append(answer.seconds)
         self.answers[f"{answer.status}"] += 1
         if not (200 <= answer.status < 300 or answer.status in EXPECTED[what]):
-            self.unexpected[f"{what} {answer.status}"] += 1
-            self._keep(what, f"answered {answer.status}")
+            told = f"{answer.status} {_code(answer.body)}".strip()
+            self.unexpected[f"{what} {told}"] += 1
+            self._keep(what, f"answered {told}")
 
     def lost_one(self, what: str, reason: str) -> None:
         self.lost[reason] += 1
@@ -93,6 +94,14 @@ class Tally:
             "late_ms_max": round(1000 * self.late_seconds, 1),
             "failures": self.failures,
         }
+
+
+def _code(body: bytes) -> str:
+    """That of a problem document, which says who refused; nothing of anything else."""
+    try:
+        return f"{json.loads(body)['code']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 class Load:

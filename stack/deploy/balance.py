@@ -16,8 +16,11 @@ class Counts:
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(self.requests + other.requests, self.failed + other.failed)
 
-    def __sub__(self, other: "Counts") -> "Counts":
-        return Counts(self.requests - other.requests, self.failed - other.failed)
+    def since(self, before: "Counts") -> "Counts":
+        """What has come since; all of it where the balancer was started anew."""
+        if self.requests < before.requests:
+            return self
+        return Counts(self.requests - before.requests, self.failed - before.failed)
 
     @property
     def failed_share(self) -> float:

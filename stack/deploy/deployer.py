@@ -16,6 +16,7 @@ from stack.deploy.errors import (
     Refused,
     RolledBack,
 )
+from stack.deploy.low_priority import with_low_priority
 from stack.deploy.record import Record, Result
 from stack.deploy.rollout import Patience, Probe, Road, Rollout
 from stack.deploy.slots import Slots, Stand
@@ -146,13 +147,13 @@ class Deployer:
     def _prepare(self, order: Order, running: str, new: str, steps: Steps, listen: Listen) -> None:
         works = self._site.works
         with steps.step("lint the migrations") as step:
-            step.note = works.lint(running, new)
+            step.note = with_low_priority(lambda: works.lint(running, new))
         _go_on(order)
         with steps.step("check compatibility") as step:
-            step.note = works.prove_compatible(running, new)
+            step.note = with_low_priority(lambda: works.prove_compatible(running, new))
         _go_on(order)
         with steps.step("fresh backup") as step:
-            if note := works.back_up(new):
+            if note := with_low_priority(lambda: works.back_up(new)):
                 step.note = note
             else:
                 step.skip("no backups are configured")

@@ -39,6 +39,8 @@ defaults
     timeout queue 5s
     timeout http-request 15s
     timeout http-keep-alive 60s
+    # A replica that is out of breath is not one that is gone.
+    timeout check 5s
     # Clients keep their connections; towards a replica each request has its own. On a kept one, a request may cross
     # with the end that the replica sets to it, and nobody knows then whether it was done: a POST must not be repeated.
     option http-server-close

@@ -70,8 +70,7 @@ class LocalRoad:
             if time.monotonic() >= deadline or health.why_waiting_is_vain():
                 why = health.why_waiting_is_vain() or f"not ready after {self._ready_timeout:g} s"
                 said = f": /health says {health.describe()}" if health.describe() else ""
-                if status is None:
-                    said = ": it answers nothing"
+                said = said or (": it answers nothing" if status is None else f": /readyz answers {status}")
                 raise StepFailed(f"the replica is not ready, {why}{said}", self.last_words(slot))
             time.sleep(POLL_SECONDS)
         raise StepFailed("its start was given up")

@@ -21,6 +21,8 @@ POLL_SECONDS = 0.1
 ATTEMPTS_BACK = 3
 # Whatever the release before did, one failed request in a hundred is too many of the new one.
 ALLOWED_SHARE = 0.01
+# One or two may fail at any time; these many, or more than half of all, do not by chance.
+NO_CHANCE = 3
 
 
 class Road(Protocol):
@@ -165,8 +167,8 @@ class Rollout:
                 if self._road.has_ended(slot):
                     raise StepFailed(f"the replica in {slot.name} has ended by itself", self._road.last_words(slot))
             counts = self._balancer.counts()
-            seen = sum((counts[name] - before for name, before in begun.items()), Counts())
-            if seen.failed and seen.failed_share > allowed:
+            seen = sum((counts[name].since(before) for name, before in begun.items()), Counts())
+            if _is_too_much(seen, allowed):
                 words = [line for slot in slots for line in self._road.last_words(slot)]
                 raise StepFailed(
                     f"errors rise: {seen.failed} of {seen.requests} requests failed on the new release "
@@ -181,7 +183,7 @@ class Rollout:
         """Of the old replicas' requests since this rollout began."""
         names = {slot.name for slot in new}
         counts = self._balancer.counts()
-        old = sum((counts[name] - self._before[name] for name in counts if name not in names), Counts())
+        old = sum((counts[name].since(self._before[name]) for name in counts if name not in names), Counts())
         return old.failed_share
 
     def _go_on(self) -> None:
@@ -229,3 +231,8 @@ class Rollout:
                     raise
             else:
                 return
+
+
+def _is_too_much(seen: Counts, allowed: float) -> bool:
+    """`allowed` is a share from 0 to 1."""
+    return seen.failed_share > allowed and (seen.failed >= NO_CHANCE or seen.failed_share > 0.5)
