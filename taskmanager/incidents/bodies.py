@@ -7,6 +7,7 @@ import re
 import unicodedata
 from typing import Any
 
+from taskmanager.incidents.deployments import Result
 from taskmanager.incidents.entries import ALERTMANAGER, FORGOTTEN, RECEIVER
 from taskmanager.incidents.problems import ProblemError
 
@@ -17,6 +18,10 @@ _FACTS = {
     "version": re.compile(r"[A-Za-z0-9._+-]{1,80}", re.ASCII),
     "commit": re.compile(r"[0-9A-Za-z._/-]{1,80}", re.ASCII),
     "env": re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII),
+    "verb": re.compile(r"deploy|rollback", re.ASCII),
+    "result": re.compile("|".join(Result), re.ASCII),
+    "seconds": re.compile(r"\d{1,6}(\.\d{1,3})?", re.ASCII),
+    "previous": re.compile(r"[0-9A-Za-z._/-]{1,80}", re.ASCII),
 }
 
 _RESERVED = (ALERTMANAGER, RECEIVER, FORGOTTEN)
@@ -31,7 +36,7 @@ def read_words(body: bytes, *, text_needed: bool) -> tuple[str, str]:
 
 
 def read_deployment(body: bytes) -> tuple[str, str, dict[str, str]]:
-    """Who deployed, what they say of it, and its version, commit and environment. Raises ProblemError."""
+    """Who deployed, what they say of it, and its facts: its version or commit, and how it went. Raises ProblemError."""
     content = _object(body, {"by", "text", *_FACTS})
     faults = _faults_of_by(content) + _faults_of_text(content, needed=False)
     facts = {name: content[name] for name in _FACTS if content.get(name) not in (None, "")}

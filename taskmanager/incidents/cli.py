@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from taskmanager.incidents import variables
+from taskmanager.incidents.deployments import Result
 from taskmanager.incidents.variables import DEFAULT_JOURNAL, DEFAULT_URL
 
 _EXAMPLES = """\
@@ -18,7 +19,7 @@ examples:
   taskmanager incidents ack 3                            take it up, so that others know
   taskmanager incidents note 3 the disk was full         add what you found
   taskmanager incidents resolve 3 space freed            close what no alert closes
-  taskmanager incidents deployment --version 1.4.0 --commit 9f3c01a
+  taskmanager incidents deployment --version 1.4.0 --commit 9f3c01a --result succeeded
   taskmanager incidents postmortem 3 --lang fr --prometheus http://localhost:9090 --output postmortem.md
   taskmanager incidents list --journal .data/incidents/journal.jsonl
                                                          read the file itself, while no server answers
@@ -141,6 +142,7 @@ def _add_writing(own: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     deployment.add_argument("--version", help="the release, such as 1.4.0")
     deployment.add_argument("--commit", help="the commit that it was built from")
     deployment.add_argument("--env", help="where, such as production")
+    deployment.add_argument("--result", choices=tuple(Result), help="how it ended (default: not told, and not counted)")
     deployment.add_argument("words", nargs="*", metavar="TEXT", help="a few words")
     _add_by(deployment)
     deployment.set_defaults(run_alone=_run, does="deployment")

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from taskmanager.incidents import problems
 from taskmanager.incidents.access import Gatekeeper, names_loopback
 from taskmanager.incidents.bodies import read_deployment, read_words
+from taskmanager.incidents.deployment_metrics import DeploymentsCollector
 from taskmanager.incidents.entries import Kind
 from taskmanager.incidents.history import State
 from taskmanager.incidents.journal import JournalNotWritable
@@ -93,6 +94,7 @@ class _Desk:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._registry = new_registry(receiver)
+        self._registry.register(DeploymentsCollector(receiver))
 
     async def alerts(self, request: Request) -> Response:
         body = await _json_body(request, LARGEST_NOTIFICATION_BYTES)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from taskmanager.incidents.deployments import described
 from taskmanager.incidents.entries import read_time
 
 _CODES = {"critical": "1;31", "warning": "33", "open": "1", "resolved": "32"}
@@ -97,8 +98,11 @@ _SAID = {
 }
 
 
-def details(incident: dict[str, Any], painter: Painter) -> str:
-    """One incident in full: its facts, then its lines in the order in which they were written."""
+def details(incident: dict[str, Any], painter: Painter, deployments: Sequence[dict[str, Any]] = ()) -> str:
+    """One incident in full: its facts, then its lines in the order in which they were written.
+
+    `deployments` are those shortly before it.
+    """
     labels = ", ".join(f"{name}={value}" for name, value in incident["labels"].items())
     facts = [
         ("alert", incident["alert"]),
@@ -107,6 +111,7 @@ def details(incident: dict[str, Any], painter: Painter) -> str:
         ("opened", f"{when(incident['opened_at'])} UTC"),
         ("acknowledged", _act(incident, "acknowledged")),
         ("resolved", _act(incident, "resolved")),
+        *(("deployed", f"{when(each['at'])} UTC, {described(each)}") for each in deployments),
         *((name, link) for name, link in incident["links"].items()),
     ]
     if incident["reopened"]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from taskmanager.incidents import variables
 from taskmanager.incidents.client import NO_ANSWER, CommandFailed, JournalFile, Server, Source
+from taskmanager.incidents.deployments import suspects
 from taskmanager.incidents.terminal import LIST_HEADER, Painter, details, list_row, table
 from taskmanager.incidents.variables import DEFAULT_JOURNAL, DEFAULT_URL
 
@@ -61,10 +62,12 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    incident = _source(options).incident(options.id)
+    source = _source(options)
+    incident = source.incident(options.id)
+    before = suspects(incident, source.deployments())
     if options.json:
-        return _print_json(incident)
-    print(details(incident, Painter()))
+        return _print_json({**incident, "deployments_before": before})
+    print(details(incident, Painter(), before))
     return 0
 
 
@@ -80,7 +83,8 @@ def _act(options: argparse.Namespace) -> int:
 def _deployment(options: argparse.Namespace) -> int:
     if not options.version and not options.commit:
         raise CommandFailed("say what was deployed: --version, or --commit, or both", 2)
-    words = {"version": options.version, "commit": options.commit, "env": options.env, "text": " ".join(options.words)}
+    words = {"version": options.version, "commit": options.commit, "env": options.env, "result": options.result}
+    words["text"] = " ".join(options.words)
     body = {name: value for name, value in words.items() if value}
     entry = Server(_url(options)).deploy({"by": _by(options), **body})
     if options.json:

@@ -34,6 +34,8 @@ MEASURING = (
     "taskmanager/observability/request_metrics.py",
     "taskmanager/observability/service_state.py",
 )
+# What only some alerts read, or none, is made here: of the proofs of the others it is no part.
+MEASURING_FOR: Mapping[str, tuple[str, ...]] = {"taskmanager/incidents/deployment_metrics.py": ()}
 PROMETHEUS, ALERTMANAGER = "prometheus.yml", "ops/alertmanager/alertmanager.yml"
 CONFIGURATION = (PROMETHEUS, ALERTMANAGER)
 # The rules read what these collect; a job beside them changes no alert.
@@ -47,8 +49,12 @@ def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
         "rules": _of(_rules(alert, root)),
         PROMETHEUS: _of(_timing(yaml.safe_load((root / PROMETHEUS).read_text()))),
         ALERTMANAGER: _of(yaml.safe_load((root / ALERTMANAGER).read_text())),
-        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in MEASURING]),
+        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in _measuring(alert)]),
     }
+
+
+def _measuring(alert: str) -> list[str]:
+    return [*MEASURING, *(name for name, alerts in MEASURING_FOR.items() if alert in alerts)]
 
 
 def _rules(alert: str, root: Path) -> list[object]:
