@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test containers prove-alerts quiet-hour bench check format certs requirements clean
+.PHONY: help install run test containers prove-deployments prove-alerts quiet-hour bench check format certs requirements clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with everything that run, test and check need
 
@@ -30,6 +30,9 @@ containers: $(INSTALLED) ## Build the images and try them on a container engine,
 
 prove-alerts: $(INSTALLED) ## Provoke every alert by its fault and measure; ALERT=ServiceDown for one alone
 	@$(BIN)/python -m tests.alerts.prove $(addprefix --alert ,$(ALERT)) $(ARGS)
+
+prove-deployments: $(INSTALLED) ## Deploy ten times and an eleventh, bad one under load, and measure what clients saw
+	@$(BIN)/python -m tests.deployments.prove $(ARGS)
 
 quiet-hour: $(INSTALLED) ## Serve, restart and replace for MINUTES (10) and fail where an alert fires
 	@$(BIN)/python -m tests.alerts.quiet --minutes $(MINUTES)
