@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ops.grafana.boards.panels import DATASOURCE, Json, Panel
+from ops.grafana.boards.promql import MONITORING
 
 GRID_WIDTH = 24
 TAG = "taskmanager"
@@ -147,6 +148,13 @@ def _annotations() -> list[Json]:
         },
         _annotation("Critical alerts", "red", firing.format("critical"), "critical: {{alertname}}", "{{code}}"),
         _annotation("Warnings", "orange", firing.format("warning"), "warning: {{alertname}}", "{{code}}"),
+        _annotation(
+            "Deployments that did not succeed",
+            "purple",
+            f'time() - taskmanager_deployment_last_timestamp_seconds{{{MONITORING},result!="succeeded"}} < 20',
+            "deployment: {{result}}",
+            "A deployment ended: {{result}}; `stack deployments` tells why",
+        ),
         _annotation(
             "Deployments",
             "blue",

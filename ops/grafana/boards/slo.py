@@ -7,6 +7,7 @@ The method and its factors are those of Google's "The Site Reliability Workbook"
 from __future__ import annotations
 
 from ops.grafana.boards.board import Board, row
+from ops.grafana.boards.deployments import DEPLOYMENTS
 from ops.grafana.boards.graphs import graph
 from ops.grafana.boards.limits import CRITICAL, WARNING, Limit
 from ops.grafana.boards.panels import About, Query
@@ -165,7 +166,7 @@ BOARD = Board(
     uid=SLO[0],
     title=f"TaskManager: {SLO[1]}",
     description="What was promised (99.9 % of requests in 30 days), what is left of it, how fast that is used up.",
-    rows=(_NOW, _LEVEL, _VERDICTS),
+    rows=(_NOW, _LEVEL, _VERDICTS, DEPLOYMENTS),
     by_instance=False,
     time_from="now-24h",
 )
