@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Callable
 
 from stack.deploy.errors import StepFailed
@@ -11,6 +12,14 @@ from stack.service import reachable_host
 TIMEOUT_SECONDS = 10.0
 # Nobody's: it is gone again before the probe ends, and says what it is to whoever sees it meanwhile.
 TASK = {"title": "Deployment probe", "tags": ["deployment-probe"]}
+
+
+ATTEMPTS = 3
+PAUSE_SECONDS = 1.0
+
+
+class _Passing(StepFailed):
+    """A 503: the database was busy, say."""
 
 
 class BusinessProbe:
@@ -29,6 +38,18 @@ class BusinessProbe:
         self._probe(*self._public)
 
     def _probe(self, host: str, port: int) -> None:
+        """What says of itself that it passes may pass; a wrong answer is one at once."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._probe_once(host, port)
+            except _Passing:
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
+
+    def _probe_once(self, host: str, port: int) -> None:
         created = self._ask(host, port, "POST", "/tasks", 201, TASK)
         try:
             path = f"/tasks/{int(json.loads(created)['id'])}"
@@ -57,7 +78,8 @@ class BusinessProbe:
         finally:
             connection.close()
         if answered != wanted:
-            raise StepFailed(f"the business probe: {what} answered {answered}{_code(content)} instead of {wanted}")
+            fault = _Passing if answered == http.client.SERVICE_UNAVAILABLE else StepFailed
+            raise fault(f"the business probe: {what} answered {answered}{_code(content)} instead of {wanted}")
         return content
 
 
