@@ -24,6 +24,7 @@ revision: str = "{revision}"
 down_revision: str | Sequence[str] | None = "{before}"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
+{declared}
 
 
 def upgrade() -> None:
@@ -103,9 +104,12 @@ class Releases:
         [head] = lock["heads"]
         return f"{head}"
 
-    def release(self, words: str, migration: Migration | None = None, **files: str) -> Made:
-        """A commit; `files` are appended to by their names, in which `__` stands for a slash, without their `.py`."""
-        revision = self._migrate(words, migration) if migration else ""
+    def release(self, words: str, migration: Migration | None = None, declared: str = "", **files: str) -> Made:
+        """A commit; `declared` is a line of the migration's head.
+
+        `files` are appended to by their names, in which `__` stands for a slash, without their `.py`.
+        """
+        revision = self._migrate(words, migration, declared) if migration else ""
         for name, text in files.items():
             path = self.folder / f"{name.replace('__', '/')}.py"
             path.write_text(path.read_text() + text)
@@ -117,7 +121,7 @@ class Releases:
         """The next release follows `commit`, as one does that is made after another was rolled back."""
         self._git("checkout", "--quiet", "--detach", commit)
 
-    def _migrate(self, words: str, migration: Migration) -> str:
+    def _migrate(self, words: str, migration: Migration, declared: str) -> str:
         versions = self.folder / "alembic" / "versions"
         number = len(list(versions.glob("*.py")))
         revision = f"{number:012x}"
@@ -125,6 +129,7 @@ class Releases:
             words=words,
             revision=revision,
             before=self.head_revision,
+            declared=declared,
             upgrade="\n".join(f"    {line}" for line in migration.upgrade),
             downgrade="\n".join(f"    {line}" for line in migration.downgrade),
         )

@@ -82,6 +82,7 @@ def test_one_incident_is_shown_with_all_that_happened(journal: Path) -> None:
         "  opened        2025-11-27 21:08:52 UTC\n"
         "  acknowledged  2025-11-27 21:09:52 UTC by on-call, 1 min after the opening\n"
         "  resolved      2025-11-27 21:20:55 UTC by alertmanager, 12 min after the opening\n"
+        "  deployed      2025-11-27 21:08:50 UTC, 1.4.0, 9f3c01a (on time)\n"
         "  runbook       docs/runbooks/migration_failed.md\n"
         "\n"
         "  2025-11-27 21:08:52  opened          alertmanager\n"
