@@ -1,7 +1,7 @@
 """Ten good deployments in a row and an eleventh bad one, each with a migration, under a constant load.
 
     make prove-deployments
-    python -m tests.deployments.prove --rate 50 --rows 300000
+    python -m tests.deployments.prove --rate 50 --rows 900000
 
 It is proven where no request failed over all eleven, the bad one was rolled back by itself within a minute, and the
 release before it answered throughout. The figures go to docs/deployment-proof.md, what they are made of to
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--good", type=int, default=10, help="good deployments (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second (default: %(default)g)")
-    parser.add_argument("--rows", type=int, default=300_000, help="in the table of tasks (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=900_000, help="in the table of tasks (default: %(default)s)")
     parser.add_argument("--no-files", action="store_true", help="print the proof and write nothing")
     options = parser.parse_args(arguments)
     forget_settings()
