@@ -34,5 +34,5 @@ def rig() -> Iterator[Rig]:
 def served(rig: Rig) -> str:
     """The commit that serves as the test begins; releases that the test makes follow it."""
     commit = rig.version()
-    rig.releases.back_to(commit)
+    rig.releases.back_to(commit, rig.migrated())
     return commit

@@ -79,6 +79,22 @@ class Rig:
         state: dict[str, Any] = json.loads((self.data / "deployment.json").read_text())
         return state
 
+    def migrated(self) -> str:
+        """The release whose migrations were applied last, empty while that is the first."""
+        records = [json.loads(line) for line in self._records()]
+        return next(
+            (
+                f"{record['release']}"
+                for record in reversed(records)
+                if any((step["step"], step["outcome"]) == ("migrate", "done") for step in record["steps"])
+            ),
+            "",
+        )
+
+    def _records(self) -> list[str]:
+        file = self.data / "deployments.jsonl"
+        return file.read_text().splitlines() if file.exists() else []
+
     def begin(self, verb: str, *arguments: str, source: bool = True) -> subprocess.Popen[str]:
         """A command of the operator's, which is not waited for."""
         command = [sys.executable, "-m", "stack", verb, *arguments, "--data", f"{self.data}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 import tomllib
@@ -117,14 +118,19 @@ class Releases:
         version.write_text(f"{words}\n")
         return Made(self._commit(words), revision)
 
-    def back_to(self, commit: str) -> None:
-        """The next release follows `commit`, as one does that is made after another was rolled back."""
+    def back_to(self, commit: str, migrated: str = "") -> None:
+        """The next release follows `commit`, as one does that is made after another was rolled back.
+
+        It has the migrations of `migrated`, which stay when a release is rolled back.
+        """
         self._git("checkout", "--quiet", "--detach", commit)
+        if migrated:
+            self._git("checkout", "--quiet", migrated, "--", "alembic")
 
     def _migrate(self, words: str, migration: Migration, declared: str) -> str:
         versions = self.folder / "alembic" / "versions"
         number = len(list(versions.glob("*.py")))
-        revision = f"{number:012x}"
+        revision = secrets.token_hex(6)
         text = _MIGRATION.format(
             words=words,
             revision=revision,
