@@ -27,9 +27,9 @@ if not logging.getLogger().handlers:
 
 run(
     metadata,
-    # Shorter than a request's own patience with its statement (1.4 s): whoever queues up behind a migration that waits
-    # for a table is served late, and not refused. What is locked for longer is tried again for two minutes.
-    lock_timeout="700ms",
+    # Shorter than requests gather behind one that waits (0.3 s): whoever queues up behind a migration that waits for a
+    # table is served late, and not refused. What is locked for longer is tried again for two minutes.
+    lock_timeout="200ms",
     url=settings.migration_url(),
     application_url=settings.database_url,
     statements=STATEMENTS,

@@ -10,7 +10,7 @@ Written:  ${create_date}
 #   * Add, do not take away. The code before this revision must work after it: a new column has a default or
 #     is nullable; what nobody reads any more is dropped one release later, in a revision of its own.
 #   * Hold no lock for long. A statement that waits for a table makes everybody behind it wait, so lock
-#     waits are cut off after 0.7 s. A check or foreign key is added with NOT VALID here and validated
+#     waits are cut off after 0.2 s. A check or foreign key is added with NOT VALID here and validated
 #     (VALIDATE CONSTRAINT) in the next revision. A column's type is not changed in place.
 #   * Build an index on a table that holds rows outside the transaction, so that it can be run again:
 #         with op.get_context().autocommit_block():
