@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from ops.pipeline import environment, files, pins
+from ops.pipeline import environment, files
 from ops.pipeline.command import execute
 from ops.pipeline.needs import Need, compose, compose_program, first_lacking, program
 from ops.pipeline.outcome import PASSED, Outcome, Verdict, failed, not_run
@@ -178,7 +178,3 @@ def _look(check: Check) -> tuple[Verdict, str]:
         if done.status != 0:
             return failed(f"{' '.join(command[:4])} ended with {done.status}"), done.output
     return PASSED, ""
-
-
-def pin_complaints(paths: Sequence[str]) -> list[str]:
-    return pins.complaints_of(list(paths), files.ROOT)

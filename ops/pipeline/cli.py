@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
-from ops.pipeline import checks, delivery_cli, report, run
+from ops.pipeline import checks, delivery_cli, pins, report, run
 from ops.pipeline.outcome import everything_required, exit_status
 from ops.pipeline.steps import STEPS
 
@@ -112,13 +113,22 @@ def _ci(options: argparse.Namespace) -> int:
 
 
 def _pins_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    pins = verbs.add_parser("pins", help="whether every action of these workflows is named by a commit")
-    pins.add_argument("workflows", nargs="+", metavar="FILE")
-    pins.set_defaults(run=_pins)
+    parser = verbs.add_parser(
+        "pins",
+        help="whether every action of these workflows is named by a commit",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""example:
+  python -m ops.pipeline pins .github/workflows/*.yml
+
+exit status:
+  0  every one is    1  one is not, or has no release beside it    2  wrong usage""",
+    )
+    parser.add_argument("workflows", nargs="+", type=Path, metavar="FILE")
+    parser.set_defaults(run=_pins)
 
 
 def _pins(options: argparse.Namespace) -> int:
-    complaints = checks.pin_complaints(options.workflows)
+    complaints = pins.complaints_of(options.workflows)
     for complaint in complaints:
         print(complaint)
     return int(bool(complaints))

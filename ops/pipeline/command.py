@@ -62,10 +62,11 @@ def execute(
     timer.start()
     try:
         assert process.stdout is not None  # noqa: S101  a pipe was asked for
-        for line in process.stdout:
-            lines.append(line)
-            if echo is not None:
-                echo(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.append(line)
+                if echo is not None:
+                    echo(line)
         status = process.wait()
     except BaseException:
         _end(process, overdue)

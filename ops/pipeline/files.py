@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -12,65 +11,59 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # The exercise's own files, word for word: what is unwise in them is what they are there for.
 WORD_FOR_WORD = "tests/system/dockerfiles/"
 
+_DOCKERFILE = re.compile(r"Dockerfile(\..+)?|.+\.Dockerfile")
 _SHELL = re.compile(rb"^#!\s*/(usr/)?bin/(env\s+)?(ba|da)?sh\b")
 
 
-@cache
-def kept(root: Path = ROOT) -> tuple[str, ...]:
-    """All paths that git keeps or, once added, would keep, relative to `root`.
+def kept() -> list[str]:
+    """All paths that git keeps or, once added, would keep, relative to ROOT.
 
     Raises
     ------
-    subprocess.CalledProcessError: `root` is no work tree of git.
+    subprocess.CalledProcessError: ROOT is no work tree of git.
     """
     listed = subprocess.run(
-        ("git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"),
+        ("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"),
         check=True,
         capture_output=True,
         text=True,
     )
-    return tuple(path for path in sorted(listed.stdout.split("\0")) if path and (root / path).is_file())
+    # One that was deleted and not yet committed is still listed.
+    return [path for path in sorted(listed.stdout.split("\0")) if path and (ROOT / path).is_file()]
 
 
-def dockerfiles(root: Path = ROOT) -> list[str]:
-    return [
-        path
-        for path in kept(root)
-        if PurePosixPath(path).name.startswith("Dockerfile") and not path.startswith(WORD_FOR_WORD)
-    ]
+def _matching(pattern: str) -> list[str]:
+    return [path for path in kept() if PurePosixPath("/", path).match(f"/{pattern}")]
 
 
-def shell_scripts(root: Path = ROOT) -> list[str]:
-    """Those named *.sh, and those whose first line names a shell."""
-    return [
-        path for path in kept(root) if path.endswith(".sh") or ("." not in Path(path).name and _is_shell(root, path))
-    ]
+def dockerfiles() -> list[str]:
+    named = [path for path in kept() if _DOCKERFILE.fullmatch(PurePosixPath(path).name)]
+    return [path for path in named if not path.startswith(WORD_FOR_WORD)]
 
 
-def _is_shell(root: Path, path: str) -> bool:
-    with (root / path).open("rb") as file:
+def shell_scripts() -> list[str]:
+    """Those named *.sh, and those without an ending whose first line names a shell."""
+    return [path for path in kept() if path.endswith(".sh") or (not Path(path).suffix and _names_a_shell(path))]
+
+
+def _names_a_shell(path: str) -> bool:
+    with (ROOT / path).open("rb") as file:
         return _SHELL.match(file.read(64)) is not None
 
 
-def workflows(root: Path = ROOT) -> list[str]:
-    return [path for path in kept(root) if PurePosixPath(path).match(".github/workflows/*.yml")]
+def workflows() -> list[str]:
+    return _matching(".github/workflows/*.yml")
 
 
-def dependabot(root: Path = ROOT) -> list[str]:
-    return [path for path in kept(root) if path == ".github/dependabot.yml"]
+def dependabot() -> list[str]:
+    return _matching(".github/dependabot.yml")
 
 
-def compose_files(root: Path = ROOT) -> list[str]:
+def compose_files() -> list[str]:
     """The base file and its overlays."""
-    return [
-        path for path in kept(root) if path == "docker-compose.yml" or PurePosixPath(path).match("docker/compose.*.yml")
-    ]
+    return _matching("docker-compose.yml") + _matching("docker/compose.*.yml")
 
 
-def rule_files(root: Path = ROOT) -> list[str]:
-    return [path for path in kept(root) if PurePosixPath(path).match("ops/prometheus/rules/*.yml")]
-
-
-def requirements(root: Path = ROOT) -> list[str]:
+def requirements() -> list[str]:
     """The locked lists of packages."""
-    return [path for path in kept(root) if re.fullmatch(r"(benchmarks/)?requirements[\w-]*\.txt", path)]
+    return _matching("requirements*.txt") + _matching("benchmarks/requirements*.txt")

@@ -7,6 +7,7 @@ people, and for Dependabot, which moves both together.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _USES = re.compile(r"^\s*(?:-\s+)?uses:\s*[\"']?(?P<action>[^\s\"'#]+)[\"']?\s*(?:#\s*(?P<release>.*))?$")
@@ -34,5 +35,6 @@ def complaints(text: str, name: str) -> list[str]:
     return found
 
 
-def complaints_of(paths: list[str], root: Path) -> list[str]:
-    return [each for path in paths for each in complaints((root / path).read_text(encoding="utf-8"), path)]
+def complaints_of(paths: Iterable[Path]) -> list[str]:
+    """The same of files."""
+    return [each for path in paths for each in complaints(path.read_text(encoding="utf-8"), str(path))]
