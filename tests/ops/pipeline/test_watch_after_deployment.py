@@ -1,4 +1,4 @@
-"""The watch after a deployment, on a real service and a real Prometheus: content with what is well, and only with it."""
+"""The watch after a deployment, on a real service and Prometheus: content with what is well, and with nothing else."""
 
 from __future__ import annotations
 
