@@ -7,10 +7,12 @@ and the pipeline's first step run it.
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 
 from ops.pipeline import environment, files
 from ops.pipeline.command import execute
@@ -30,12 +32,14 @@ class Check:
     about: what it holds, for `--list`.
     commands: gives the commands to run; none where there is no file to look at.
     needs: what they need of the machine that is not installed with the rest.
+    variables: what their environment has beside the caller's.
     """
 
     name: str
     about: str
     commands: Callable[[], Sequence[tuple[str, ...]]]
     needs: tuple[Need, ...] = ()
+    variables: Callable[[], Mapping[str, str]] = dict
 
 
 def _always(*commands: str) -> Callable[[], Sequence[tuple[str, ...]]]:
@@ -52,14 +56,28 @@ _AMTOOL = program("amtool", "apt-get install prometheus-alertmanager")
 
 
 def _compose() -> list[tuple[str, ...]]:
-    """The base alone, and each overlay upon it: an overlay says nothing by itself."""
-    base = "docker-compose.yml"
-    found = files.compose_files()
-    stacks = [[base], *([base, overlay] for overlay in found if overlay != base)] if base in found else []
+    """The base alone, and each overlay upon what it is for: an overlay says nothing by itself."""
+    there = set(files.compose_files())
+    stacks = [_upon(path, there) for path in sorted(there)]
     return [
         (*(compose_program() or ()), *(part for path in stack for part in ("-f", path)), "config", "--quiet")
         for stack in stacks
     ]
+
+
+def _upon(path: str, there: set[str]) -> list[str]:
+    """The files that compose reads together: docker/compose.a.b.yml comes after those of a and of b."""
+    base = "docker-compose.yml"
+    names = Path(path).name.removesuffix(".yml").split(".")[1:]
+    between = [f"docker/compose.{name}.yml" for name in names]
+    return [base, *(each for each in between if each in there and each != path), *([path] if path != base else [])]
+
+
+def _mandatory() -> dict[str, str]:
+    """A value for each variable without which compose reads nothing; which one it is plays no part here."""
+    texts = [(files.ROOT / path).read_text(encoding="utf-8") for path in files.compose_files()]
+    names = {name for text in texts for name in re.findall(r"\$\{(\w+):?\?", text)}
+    return dict.fromkeys(names, "example:1.0")
 
 
 # The longest first, so that the others fit beside it.
@@ -104,6 +122,7 @@ CHECKS = (
         "compose reads the base file, and each overlay upon it",
         _compose,
         (compose,),
+        _mandatory,
     ),
     Check(
         "workflow-schema",
@@ -172,9 +191,8 @@ def _look(check: Check) -> tuple[Verdict, str]:
     if not commands:
         return not_run("there is no such file"), ""
     for command in commands:
-        done = execute(
-            environment.resolved(command), environment=environment.variables(), cwd=files.ROOT, timeout_s=TIMEOUT_S
-        )
+        variables = {**environment.variables(), **check.variables()}
+        done = execute(environment.resolved(command), environment=variables, cwd=files.ROOT, timeout_s=TIMEOUT_S)
         if done.status != 0:
             return failed(f"{' '.join(command[:4])} ended with {done.status}"), done.output
     return PASSED, ""

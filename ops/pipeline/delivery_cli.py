@@ -57,7 +57,7 @@ def add_deploy(verbs: Verbs) -> None:
         "a pushed image on a host, by ssh",
         """examples:
   python -m ops.pipeline deploy --host deployer@host.example --image somebody/taskmanager-api@sha256:…
-  python -m ops.pipeline deploy … --command '.venv/bin/stack deploy --image "$TASKMANAGER_IMAGE"'
+  python -m ops.pipeline deploy … --folder /srv/taskmanager --command 'docker-compose up -d --no-build app'
 
 exit status:
   0  the host's command ended well    1  it did not, or the host was not reached    2  wrong usage""",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 # For either version of compose, whichever the host has; TASKMANAGER_IMAGE is set.
 COMMAND = (
     'if command -v docker-compose >/dev/null; then compose=docker-compose; else compose="docker compose"; fi;'
-    " $compose -f docker-compose.yml -f docker/compose.production.yml pull app migrate"
-    " && $compose -f docker-compose.yml -f docker/compose.production.yml up -d"
+    " $compose -f docker-compose.yml -f docker/compose.production.yml pull"
+    " && $compose -f docker-compose.yml -f docker/compose.production.yml up -d --no-build"
 )
 _BY_DIGEST = re.compile(r"^[\w.:/-]+@sha256:[0-9a-f]{64}$")
 # Neither asks for a password, nor believes a host that it does not know.

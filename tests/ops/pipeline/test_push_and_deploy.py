@@ -83,8 +83,8 @@ def test_the_host_pulls_and_starts_the_image_with_the_compose_that_it_has(progra
     compose = f"{programs / program}" + (" compose" if program == "docker" else "")
     files = "-f docker-compose.yml -f docker/compose.production.yml"
     assert (tmp_path / "log").read_text().splitlines() == [
-        f"{checkout} {IMAGE} {compose} {files} pull app migrate",
-        f"{checkout} {IMAGE} {compose} {files} up -d",
+        f"{checkout} {IMAGE} {compose} {files} pull",
+        f"{checkout} {IMAGE} {compose} {files} up -d --no-build",
     ]
 
 
