@@ -1,0 +1,1 @@
+"""What a Kubernetes cluster is told, and what holds it against the schemas."""
