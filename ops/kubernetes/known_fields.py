@@ -18,8 +18,8 @@ _KNOWN: Mapping[tuple[str, str], str] = {
         bootstrap.initdb.secret.name bootstrap.initdb.dataChecksums bootstrap.initdb.encoding
         bootstrap.initdb.localeProvider bootstrap.initdb.builtinLocale bootstrap.initdb.locale
         bootstrap.initdb.postInitSQL bootstrap.initdb.postInitApplicationSQL
-        managed. managed.roles. managed.roles.name managed.roles.ensure managed.roles.login managed.roles.inRoles
-        managed.roles.passwordSecret. managed.roles.passwordSecret.name
+        managed. managed.roles. managed.roles.name managed.roles.ensure managed.roles.login managed.roles.createdb
+        managed.roles.inRoles managed.roles.passwordSecret. managed.roles.passwordSecret.name
         postgresql. postgresql.parameters.* postgresql.synchronous. postgresql.synchronous.method
         postgresql.synchronous.number postgresql.synchronous.dataDurability
         affinity. affinity.enablePodAntiAffinity affinity.topologyKey affinity.podAntiAffinityType
