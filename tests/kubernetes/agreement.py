@@ -31,8 +31,7 @@ _OF_THE_RECEIVER = frozenset(
 )
 _KNOWN = {
     "serve": _OF_THE_SERVICE,
-    # What the ledger calls the release: migration_gate.environment reads it.
-    "migrate": _OF_THE_SERVICE | {"MIGRATION_GATE_RELEASE"},
+    "migrate": _OF_THE_SERVICE,
     "incidents": _OF_THE_RECEIVER,
     "backup": _OF_THE_SERVICE,
 }

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ops.kubernetes.manifests import FOLDER
-from tests.kubernetes.manifest_files import container, environment, pod_specs, rendered_folder
+from tests.kubernetes.manifest_files import container, pod_specs, rendered_folder
 from tests.processes import ROOT
 
 
@@ -43,7 +43,6 @@ def test_a_release_is_named_once(tmp_path: Path, image: str, tag: str, job: str)
 
     assert {container(pod)["image"] for pod in pods.values()} == {f"{image}:{tag}"}
     assert [name for name in pods if name.startswith("Job ")] == [f"Job {job}"]
-    assert environment(pods[f"Job {job}"])["MIGRATION_GATE_RELEASE"] == tag
 
 
 def test_two_releases_have_two_jobs_and_one_release_has_one(tmp_path: Path) -> None:
