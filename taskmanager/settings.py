@@ -153,6 +153,12 @@ class Settings(BaseModel):
     disk_folder: Path | None = None
     """A folder on the file system that holds the data, where this process can see it: its free room is a metric."""
 
+    backup_folder: Path | None = None
+    """Where `taskmanager backup` puts backups; unset, .data/backups."""
+
+    backup_scratch_url: Annotated[str | None, Field(repr=False)] = None
+    """A server, as a role that may make databases, on which each backup is restored once; unset, the database's own."""
+
     sentry_dsn: Annotated[str | None, AfterValidator(checked_dsn), Field(repr=False)] = None
     """`SENTRY_DSN`: where faults are reported; unset, nowhere."""
 
@@ -254,7 +260,7 @@ _NOT_OURS = {
 # What Kubernetes puts into every pod of a namespace that has a Service named `taskmanager`.
 _OF_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?")
 
-_VERBATIM = {"commit", "disk_folder", "keys", "keys_file"}
+_VERBATIM = {"backup_folder", "backup_scratch_url", "commit", "disk_folder", "keys", "keys_file"}
 
 _ADDRESSES = ("database_url", "migration_database_url")
 

@@ -67,6 +67,8 @@ def test_unset_they_mean_development_and_change_nothing(folder: Path) -> None:
         "docs": None,
         "commit": None,
         "disk_folder": None,
+        "backup_folder": None,
+        "backup_scratch_url": None,
         "sentry_dsn": None,
     }
     assert (settings.auth_mode, settings.docs_served, settings.violations()) == (Auth.NONE, True, [])
@@ -94,6 +96,8 @@ EACH_SETTING: list[tuple[str, str, str, object]] = [
     ("TASKMANAGER_CORS_ORIGINS", "*", "cors_origins", ("*",)),
     ("TASKMANAGER_DOCS", "off", "docs", Docs.OFF),
     ("TASKMANAGER_COMMIT", "0a1b2c3", "commit", "0a1b2c3"),
+    ("TASKMANAGER_BACKUP_FOLDER", "/Mounted/backups", "backup_folder", Path("/Mounted/backups")),
+    ("TASKMANAGER_BACKUP_SCRATCH_URL", FROM_ENVIRONMENT, "backup_scratch_url", FROM_ENVIRONMENT),
     ("SENTRY_DSN", "https://Key@Sentry.example/Path/42", "sentry_dsn", "https://Key@Sentry.example/Path/42"),
 ]  # fmt: skip
 
