@@ -1,4 +1,4 @@
-"""`taskmanager`: serve, migrate, ask for the schema's state, make keys, keep the history of incidents."""
+"""`taskmanager`: serve, migrate, ask for the schema's state, make keys, keep the history of incidents, back up."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from taskmanager import __version__
 from taskmanager.access import keys_cli
+from taskmanager.backup import cli as backup_cli
 from taskmanager.incidents import cli as incidents_cli
 from taskmanager.project_folder import PROJECT_FOLDER
 from taskmanager.settings import (
@@ -47,6 +48,8 @@ examples:
   taskmanager status --json                            what the schema is, as the application's role sees it
   taskmanager keys new --file keys                     make an API key, and add what is stored of it to a file
   taskmanager incidents list                           what is open now; incidents --help has the rest
+  taskmanager backup --keep 7                          a backup, restored into a scratch database and compared
+  taskmanager restore latest                           bring the newest verified one back into an empty database
 
 Settings come from the environment or from .env (DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*);
 .env.example lists them.
@@ -100,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
     keys_cli.add_parser(verbs)
     incidents_cli.add_parser(verbs)
+    backup_cli.add_parser(verbs)
     return parser
 
 

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "stack/folders.py": "import incident_lab",
     "migration_gate/reading.py": "import fastapi",
     "taskmanager/app.py": "import sqlalchemy",
+    "taskmanager/observability/health.py": "import taskmanager.backup",
     "taskmanager/incidents/history.py": "import taskmanager.settings",
     "ops/grafana/boards/uids.py": "import taskmanager",
 }

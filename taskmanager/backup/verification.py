@@ -1,0 +1,97 @@
+"""A backup is none until it was restored: into a database of its own, compared, judged by the gate, and dropped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from psycopg import sql
+
+from migration_gate.postgres.url import on_same_server
+from migration_gate.states import State
+from taskmanager.backup import archive
+from taskmanager.backup.comparison import contents_that_differ, rights_that_differ
+from taskmanager.backup.connecting import connected
+from taskmanager.backup.errors import BackupError, NotReachable, NotThatBackup
+from taskmanager.backup.folder import Backup, check_files, rewrite_manifest
+from taskmanager.backup.manifest import Outcome, Verification
+from taskmanager.backup.scratch import NoScratch, scratch
+from taskmanager.backup.verdict import verdict
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Where a backup is tried.
+
+    Parameters
+    ----------
+    url: a server, as a role that may make databases.
+    application_url: the same server as the application's role, None where it is another server: then no statement is
+        tried as that role.
+    """
+
+    url: str
+    application_url: str | None
+
+
+def verify(backup: Backup, trial: Trial) -> Backup:
+    """Try it, and note in its manifest how that went.
+
+    Raises
+    ------
+    BackupError: the scratch server cannot be reached. Nothing is known of the backup then, and nothing noted.
+    """
+    began = time.monotonic()
+    try:
+        check_files(backup)
+        verification = _tried(backup, trial)
+    except NoScratch as error:
+        verification = Verification(Outcome.NOT_TRIED, datetime.now(UTC), problems=(str(error),))
+    except NotReachable:
+        raise
+    except NotThatBackup as error:
+        verification = Verification(Outcome.FAILED, datetime.now(UTC), problems=(error.message,))
+    except BackupError as error:
+        verification = Verification(
+            Outcome.FAILED, datetime.now(UTC), problems=(f"it could not be restored: {error.message}",)
+        )
+    noted = Verification(
+        **{name: getattr(verification, name) for name in ("outcome", "at", "roles", "schema", "as_application")},
+        problems=verification.problems,
+        duration_s=round(time.monotonic() - began, 3),
+    )
+    return rewrite_manifest(backup, backup.manifest.with_verification(noted))
+
+
+def _tried(backup: Backup, trial: Trial) -> Verification:
+    manifest = backup.manifest
+    with scratch(trial.url) as url, connected(url) as connection:
+        with_roles = archive.roles_are_there(manifest, connection)
+        if with_roles:
+            # Whoever is to own the tables must be let into the schema `public`, which is the database's owner's.
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
+                    sql.Identifier(connection.info.dbname), sql.Identifier(manifest.roles.database.owner)
+                )
+            )
+        archive.load(backup, url, with_roles=with_roles)
+        problems = contents_that_differ(manifest, connection)
+        if with_roles:
+            problems += rights_that_differ(manifest, connection)
+        as_application = with_roles and trial.application_url is not None
+        name = connection.info.dbname
+        asked = on_same_server(trial.application_url, name) if as_application and trial.application_url else url
+        found = verdict(asked)
+        # A database that nobody could serve from makes a faithful backup all the same. Whoever owns the tables lacks no
+        # right on them.
+        if found.state.value != manifest.schema and (as_application or manifest.schema != State.PRIVILEGES_MISSING):
+            problems.append(f"the gate calls it {found.state.value}, and called the database {manifest.schema}")
+        return Verification(
+            Outcome.FAILED if problems else Outcome.VERIFIED,
+            datetime.now(UTC),
+            roles=with_roles,
+            schema=found.state.value,
+            as_application=as_application,
+            problems=tuple(problems),
+        )
