@@ -33,6 +33,9 @@ from taskmanager.backup.roles import Roles, read_roles
 from taskmanager.backup.tool_process import run_tool
 from taskmanager.backup.verdict import verdict
 
+# In place of the verdict while somebody migrates, which is another one a moment later.
+MIGRATING = "migrating"
+
 # A migration that holds a table is waited for so long, by pg_dump and by us.
 LOCK_TIMEOUT = "60s"
 
@@ -68,7 +71,7 @@ def make_backup(url: str, application_url: str, folder: BackupFolder, lock: int)
     BackupError: it could not be made, and nothing that looks like a backup is left of it.
     """
     began, made_at = time.monotonic(), datetime.now(UTC)
-    schema = verdict(application_url).state.value
+    status = verdict(application_url)
     with connected(url) as connection:
         major, version = server_version(connection)
         with tool_address(url) as address:
@@ -90,7 +93,7 @@ def make_backup(url: str, application_url: str, folder: BackupFolder, lock: int)
                     taskmanager_version=__version__,
                     files={name: describe_file(work / name) for name in (DUMP, ROLES)},
                     history=facts.history,
-                    schema=schema,
+                    schema=MIGRATING if status.running is not None else status.state.value,
                     tables=tables,
                     sequences=facts.sequences,
                     roles=facts.roles,

@@ -55,7 +55,11 @@ class File:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A backup's facts. `tool_major` is of the pg_dump that wrote it: what reads it must be as new."""
+    """A backup's facts.
+
+    `schema` is the gate's verdict on the database when it was made, or `migrating`; `tool_major` is of the pg_dump that
+    wrote it: what reads it must be as new.
+    """
 
     name: str
     made_at: datetime

@@ -15,6 +15,7 @@ from taskmanager.backup.comparison import contents_that_differ, rights_that_diff
 from taskmanager.backup.connecting import connected
 from taskmanager.backup.errors import BackupError, NotReachable, NotThatBackup
 from taskmanager.backup.folder import Backup, check_files, rewrite_manifest
+from taskmanager.backup.making import MIGRATING
 from taskmanager.backup.manifest import Outcome, Verification
 from taskmanager.backup.scratch import NoScratch, scratch
 from taskmanager.backup.verdict import verdict
@@ -64,6 +65,16 @@ def verify(backup: Backup, trial: Trial) -> Backup:
     return rewrite_manifest(backup, backup.manifest.with_verification(noted))
 
 
+def _not_comparable(*, as_application: bool) -> set[str]:
+    """Verdicts that say nothing of a copy.
+
+    Those on a database that somebody held or migrated at that moment; and, for whoever owns the tables, those on rights
+    that the application lacked.
+    """
+    of_that_moment = {MIGRATING, State.UNREACHABLE.value}
+    return of_that_moment if as_application else of_that_moment | {State.PRIVILEGES_MISSING.value}
+
+
 def _tried(backup: Backup, trial: Trial) -> Verification:
     manifest = backup.manifest
     with scratch(trial.url) as url, connected(url) as connection:
@@ -83,9 +94,12 @@ def _tried(backup: Backup, trial: Trial) -> Verification:
         name = connection.info.dbname
         asked = on_same_server(trial.application_url, name) if as_application and trial.application_url else url
         found = verdict(asked)
-        # A database that nobody could serve from makes a faithful backup all the same. Whoever owns the tables lacks no
-        # right on them.
-        if found.state.value != manifest.schema and (as_application or manifest.schema != State.PRIVILEGES_MISSING):
+        if found.state is State.UNREACHABLE:
+            raise NotReachable(f"the gate could not judge what was restored: {found.evidence}")
+        # A database that nobody could serve from makes a faithful backup all the same.
+        if found.state.value != manifest.schema and manifest.schema not in _not_comparable(
+            as_application=as_application
+        ):
             problems.append(f"the gate calls it {found.state.value}, and called the database {manifest.schema}")
         return Verification(
             Outcome.FAILED if problems else Outcome.VERIFIED,
