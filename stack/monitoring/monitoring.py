@@ -44,7 +44,8 @@ class Plan:
     `targets` are the addresses (HOST:PORT) of the service's replicas. `receiver` runs the incident receiver: None for
     TaskManager API's own. `metrics_key_file` holds the key that the service's /metrics asks for, `incidents_key_file`
     the one that the incident receiver asks for, None: none. `variables` name
-    receivers of alerts (see stack/alert_variables.py). `original` is the prometheus.yml that the copy is derived from.
+    receivers of alerts (see stack/alert_variables.py). `backup` is the address of a scheduler of backups, None: none
+    runs. `original` is the prometheus.yml that the copy is derived from.
     """
 
     targets: Sequence[str]
@@ -54,6 +55,7 @@ class Plan:
     metrics_key_file: Path | None = None
     incidents_key_file: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    backup: str | None = None
     original: Path = PROJECT_ROOT / "prometheus.yml"
 
 
@@ -230,6 +232,7 @@ class Monitoring:
             incidents=self.receiver.address,
             prometheus=self.prometheus.address,
             alertmanager=self.alertmanager.address,
+            backup=self.plan.backup,
         )
         plan = self.plan
         text = derive_configuration(plan.original, addresses, plan.metrics_key_file, plan.incidents_key_file)

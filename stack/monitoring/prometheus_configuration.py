@@ -9,22 +9,26 @@ import yaml
 
 from stack.errors import StackError
 
-# Only containers run these.
-_OF_CONTAINERS = frozenset({"postgres-exporter", "backup"})
+# Only containers run it.
+_OF_CONTAINERS = frozenset({"postgres-exporter"})
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """HOST:PORT of each part; `taskmanager` has one for each replica of the service."""
+    """HOST:PORT of each part; `taskmanager` has one for each replica of the service, `backup` is None where no
+    scheduler of backups runs."""
 
     taskmanager: Sequence[str]
     incidents: str
     prometheus: str
     alertmanager: str
+    backup: str | None = None
 
     def of_job(self, job: str) -> list[str] | None:
         """The targets of one of the file's jobs; None for a job that somebody has added, which stays as it is."""
         one = {"incidents": self.incidents, "prometheus": self.prometheus, "alertmanager": self.alertmanager}
+        if self.backup is not None:
+            one["backup"] = self.backup
         if job == "taskmanager":
             return list(self.taskmanager)
         return [one[job]] if job in one else None
@@ -39,8 +43,8 @@ def derive_configuration(
     """The text of a copy of `original` for this machine.
 
     It differs in the targets, in the paths of the rules, which are taken from the folder of `original`, in the keys
-    that are shown to the service and to the incident receiver, where a file holds one, and in the jobs of programs
-    that run in containers alone, which it lacks. In nothing else.
+    that are shown to the service and to the incident receiver, where a file holds one, and in the jobs of what does not
+    run here, which it lacks: they would be down for ever, and for the backups that is an alert. In nothing else.
 
     Raises StackError when `original` cannot be read, or is no configuration.
     """
@@ -51,7 +55,8 @@ def derive_configuration(
         for alertmanager in configuration["alerting"]["alertmanagers"]:
             for group in alertmanager["static_configs"]:
                 group["targets"] = [addresses.alertmanager]
-        jobs = [job for job in configuration["scrape_configs"] if job["job_name"] not in _OF_CONTAINERS]
+        absent = _OF_CONTAINERS | ({"backup"} if addresses.backup is None else set())
+        jobs = [job for job in configuration["scrape_configs"] if job["job_name"] not in absent]
         configuration["scrape_configs"] = jobs
         for job in jobs:
             _derive_job(job, addresses, keys.get(job["job_name"]))
