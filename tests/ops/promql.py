@@ -188,8 +188,8 @@ class _Reader:
 
     def call(self, name: _Token) -> Node:
         self.take("(")
-        arguments = [self.binary()]
-        while self.may_take(","):
+        arguments = [] if self.next.text == ")" else [self.binary()]
+        while arguments and self.may_take(","):
             arguments.append(self.binary())
         return Call(Span(name.span.start, self.take(")").span.end), name.span, tuple(arguments))
 

@@ -30,6 +30,7 @@ def test_each_part_is_found_where_it_stands() -> None:
         ("a > 2 * 3", "a", "2 * 3"),
         ("a - b - c", "a - b", "c"),
         ("a - b * c", "a", "b * c"),
+        ("time() - a", "time()", "a"),
     ],
 )
 def test_operators_bind_as_the_manual_says(text: str, left: str, right: str) -> None:
