@@ -251,6 +251,15 @@ ALERT_NOTES: Mapping[str, Note] = MappingProxyType(
             "a broken file loaded",
             "un fichier cassé rechargé",
         ),
+        "BackupTooOld": Note(
+            "no verified backup is as young as it should be, or the scheduler of backups does not answer",
+            (
+                "aucune sauvegarde vérifiée n’est aussi récente qu’il le faut, ou le planificateur des sauvegardes ne "
+                "répond pas"
+            ),
+            "the scheduler killed",
+            "le planificateur tué",
+        ),
         "IncidentReceiverDown": Note(
             "the incident receiver does not answer",
             "le récepteur d’incidents ne répond pas",

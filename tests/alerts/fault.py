@@ -53,6 +53,7 @@ class Setting:
     to_all: whether they ask replicas that are not ready too.
     proxied: whether each replica reaches PostgreSQL through a proxy of its own.
     disk_bytes: size of a file system made for TASKMANAGER_DISK_FOLDER; it takes root to make one.
+    backups: whether a scheduler of backups runs and is scraped.
     shortened: by what the windows and waits of the alert under proof are divided.
     """
 
@@ -64,6 +65,7 @@ class Setting:
     to_all: bool = False
     proxied: bool = False
     disk_bytes: int | None = None
+    backups: bool = False
     shortened: int = 1
 
 

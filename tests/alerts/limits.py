@@ -23,6 +23,8 @@ from tests.processes import ROOT
 
 _MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*)"?\s*')
 _JOB = {"taskmanager": "taskmanager", "monitoring": "prometheus"}
+# An alert about the service, told from another job.
+_JOB_OF_ALERT = {"BackupTooOld": "backup"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def limit_s(fault: Fault, configuration: Configuration) -> float:
     if fault.seen_by is SeenBy.RECEIVER:
         return fault.seen_within_s + _scrape_s(configuration, "incidents")[0]
     files = shortened.shorten(configuration.rules, fault.alert, fault.setting.shortened)
-    interval_s, timeout_s = _scrape_s(configuration, _JOB[fault.labels["service"]])
+    interval_s, timeout_s = _scrape_s(configuration, _JOB_OF_ALERT.get(fault.alert) or _JOB[fault.labels["service"]])
     default_s = seconds(configuration.prometheus["global"]["evaluation_interval"])
     rules_s = [_rule_s(rules, default_s, fills_window=fault.fills_window) for rules in _closures(files, fault.alert)]
     sum_s = fault.seen_within_s + interval_s + (timeout_s if fault.hung else 0.0) + min(rules_s)

@@ -35,11 +35,15 @@ MEASURING = (
     "taskmanager/observability/service_state.py",
 )
 # What only some alerts read, or none, is made here: of the proofs of the others it is no part.
-MEASURING_FOR: Mapping[str, tuple[str, ...]] = {"taskmanager/incidents/deployment_metrics.py": ()}
+MEASURING_FOR: Mapping[str, tuple[str, ...]] = {
+    "taskmanager/backup/metrics.py": ("BackupTooOld",),
+    "taskmanager/incidents/deployment_metrics.py": (),
+}
 PROMETHEUS, ALERTMANAGER = "prometheus.yml", "ops/alertmanager/alertmanager.yml"
 CONFIGURATION = (PROMETHEUS, ALERTMANAGER)
 # The rules read what these collect; a job beside them changes no alert.
 _JOBS = ("taskmanager", "incidents", "prometheus", "alertmanager")
+_FURTHER_JOBS = {"BackupTooOld": ("backup",)}
 _DIGITS = 12
 
 
@@ -47,13 +51,14 @@ def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
     """By source of a proof of this alert, its digest: the rules of the alert, not those of the others."""
     return {
         "rules": _of(_rules(alert, root)),
-        PROMETHEUS: _of(_timing(yaml.safe_load((root / PROMETHEUS).read_text()))),
+        PROMETHEUS: _of(_timing(yaml.safe_load((root / PROMETHEUS).read_text()), alert)),
         ALERTMANAGER: _of(yaml.safe_load((root / ALERTMANAGER).read_text())),
-        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in _measuring(alert)]),
+        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in measuring(alert)]),
     }
 
 
-def _measuring(alert: str) -> list[str]:
+def measuring(alert: str) -> list[str]:
+    """The modules that make what the rules of this alert read."""
     return [*MEASURING, *(name for name, alerts in MEASURING_FOR.items() if alert in alerts)]
 
 
@@ -62,13 +67,14 @@ def _rules(alert: str, root: Path) -> list[object]:
     return [[group["name"], group.get("interval"), _without_words(rule)] for group, rule in rules]
 
 
-def _timing(prometheus: Mapping[str, Any]) -> dict[str, Any]:
+def _timing(prometheus: Mapping[str, Any], alert: str) -> dict[str, Any]:
     """Prometheus' configuration without addresses and keys: every rig has its own."""
     jobs = {job["job_name"]: job for job in prometheus["scrape_configs"]}
     addresses = ("static_configs", "authorization")
+    names = (*_JOBS, *_FURTHER_JOBS.get(alert, ()))
     return {
         "global": prometheus["global"],
-        "jobs": [{key: value for key, value in jobs.get(name, {}).items() if key not in addresses} for name in _JOBS],
+        "jobs": [{key: value for key, value in jobs.get(name, {}).items() if key not in addresses} for name in names],
     }
 
 

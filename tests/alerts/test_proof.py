@@ -17,7 +17,7 @@ from tests.alerts.rig.rig import RULES
 from tests.docs.tables import names_in, numbers_in, tables
 from tests.processes import ROOT
 
-_SOURCES = (*sources.CONFIGURATION, *sources.MEASURING)
+_SOURCES = (*sources.CONFIGURATION, *sources.MEASURING, *sources.MEASURING_FOR)
 
 
 @pytest.fixture
@@ -58,6 +58,18 @@ def test_a_metric_that_is_computed_otherwise_makes_every_proof_stale(rounds: lis
     found = [line for line in report.faults_of_rounds(rounds, tree) if "made before a change of metrics" in line]
 
     assert {line.partition(",")[0] for line in found} == {each["alert"] for each in rounds} - {"none"}
+
+
+@pytest.mark.parametrize(("name", "alerts"), sources.MEASURING_FOR.items())
+def test_a_metric_of_single_alerts_makes_the_proofs_of_those_stale_alone(
+    name: str, alerts: tuple[str, ...], rounds: list[dict[str, Any]], tree: Path
+) -> None:
+    file = tree / name
+    file.write_text(f"{file.read_text()}\nCHANGED = True\n")
+
+    found = set(report.faults_of_rounds(rounds, tree)) - set(report.faults_of_rounds(rounds))
+
+    assert {line.partition(",")[0] for line in found} == set(alerts)
 
 
 def test_a_slower_scrape_makes_every_proof_stale(rounds: list[dict[str, Any]], tree: Path) -> None:

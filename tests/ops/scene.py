@@ -12,6 +12,7 @@ import httpx
 
 from stack.monitoring import Monitoring, Part, Plan, Ports
 from stack.postgres import Cluster, create_database, temporary_cluster
+from tests.alerts.rig.backup_scheduler import BackupScheduler
 from tests.monitoring_programs import monitoring_programs
 from tests.ops.promtool import promtool
 from tests.processes import ROOT, Service, free_port, run_alembic
@@ -48,8 +49,13 @@ def scene(folder: Path) -> Iterator[Scene]:
         settings = {"DATABASE_URL": database.app_url, "TASKMANAGER_DISK_FOLDER": str(folder)}
         service = running.enter_context(Service(settings, folder))
         service.wait_for("/readyz", 200)
+        own = {"DATABASE_URL": database.app_url, "MIGRATION_DATABASE_URL": database.migrator_url}
+        backups = BackupScheduler(folder, own, cluster.superuser_url())
+        running.callback(backups.kill)
+        backups.start()
+        backups.wait_until_verified()
         ports = Ports(free_port(), free_port(), free_port())
-        plan = Plan([f"127.0.0.1:{service.port}"], programs, ports)
+        plan = Plan([f"127.0.0.1:{service.port}"], programs, ports, backup=backups.address)
         monitoring = running.enter_context(Monitoring(folder, plan))
         running.enter_context(_load(service))
         prometheus = PrometheusApi(monitoring.prometheus.url)

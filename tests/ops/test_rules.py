@@ -160,7 +160,9 @@ def test_every_metric_of_ours_that_a_rule_stands_on_is_missed_when_it_is_missing
     stood_on = {name for rule in RULES for name in rule.asks_for if OWN.match(name)}
 
     assert len(listed) == len(set(listed))
-    assert set(listed) == stood_on | {"slo:sli_error:ratio_rate5m"}
+    # BackupTooOld fires where its own are missing, which its tests show.
+    of_backups = {name for name in stood_on if name.startswith("taskmanager_backup")}
+    assert set(listed) == stood_on - of_backups | {"slo:sli_error:ratio_rate5m"}
     for rule in ALERTS:
         if rule.name == "MetricMissing":
             assert rule.telling["metric"] in rule.asks_for

@@ -29,6 +29,7 @@ def _warning(*codes: str) -> Alert:
 
 ALERTS = {
     "AlertmanagerUnreachable": _critical("alertmanager_unreachable"),
+    "BackupTooOld": _warning("backup_too_old"),
     "ConfigurationNotLoaded": _warning("configuration_not_loaded"),
     "ConnectionsHigh": _warning("connections_high"),
     "CrashLoop": _critical("crash_loop"),

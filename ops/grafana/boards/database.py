@@ -6,7 +6,7 @@ from ops.grafana.boards.board import Board, row
 from ops.grafana.boards.graphs import graph
 from ops.grafana.boards.limits import CRITICAL, WARNING, Limit
 from ops.grafana.boards.panels import About, Query
-from ops.grafana.boards.promql import CLIENTS_DB_ERRORS, REPLICAS, WINDOW, quantile
+from ops.grafana.boards.promql import BACKUPS, CLIENTS_DB_ERRORS, REPLICAS, WINDOW, quantile
 from ops.grafana.boards.states import REACHABLE
 from ops.grafana.boards.uids import API, DATABASE, INCIDENT
 from ops.grafana.boards.words import number, state, timeline
@@ -23,6 +23,7 @@ _POOL_USED = (
     f'sum(taskmanager_db_pool_connections{{{REPLICAS},state="used"}}) / sum(taskmanager_db_pool_max{{{REPLICAS}}})'
 )
 _DISK_FREE = f"min(taskmanager_disk_free_bytes{{{REPLICAS}}} / taskmanager_disk_size_bytes{{{REPLICAS}}})"
+_NO_SCHEDULER = "No data: no scheduler of backups is scraped"
 _NO_FOLDER = "Not known: TASKMANAGER_DISK_FOLDER names no folder"
 
 _NOW = row(
@@ -245,9 +246,66 @@ _SPACE = row(
     ),
 )
 
+_BACKUPS = row(
+    "Backups",
+    6,
+    number(
+        "Age of the newest verified backup",
+        About(
+            "How long ago the newest backup was made that was restored and compared, in parts of what is allowed.",
+            "below 100 %.",
+            ("BackupTooOld",),
+        ),
+        "percentunit",
+        Query(
+            f"(time() - max(taskmanager_backup_last_verified_timestamp_seconds{{{BACKUPS}}}))"
+            f" / max(taskmanager_backup_max_age_seconds{{{BACKUPS}}})",
+            "of what is allowed",
+        ),
+        limits=(Limit(1, "100 %: BackupTooOld", WARNING),),
+        width=6,
+        no_value=_NO_SCHEDULER,
+    ),
+    number(
+        "Backups kept",
+        About("Backups in the scheduler's folder, verified or not.", "what --keep says.", ("BackupTooOld",)),
+        "none",
+        Query(f"max(taskmanager_backups_kept{{{BACKUPS}}})", "backups"),
+        decimals=0,
+        width=6,
+        no_value=_NO_SCHEDULER,
+    ),
+    graph(
+        "Size of backups",
+        About(
+            "How large the newest backup is.",
+            "in step with the size of the database.",
+            ("BackupTooOld", "DiskAlmostFull"),
+        ),
+        "bytes",
+        Query(f"max(taskmanager_backup_size_bytes{{{BACKUPS}}})", "size"),
+        width=6,
+        no_value=_NO_SCHEDULER,
+    ),
+    graph(
+        "Attempts",
+        About(
+            "Attempts within a day that made no backup, or one whose trial failed; and the seconds that making and"
+            " trying the newest took.",
+            "no failure.",
+            ("BackupTooOld",),
+        ),
+        "none",
+        Query(f"sum(increase(taskmanager_backup_failures_total{{{BACKUPS}}}[1d]))", "failures"),
+        Query(f"max(taskmanager_backup_duration_seconds{{{BACKUPS}}})", "seconds"),
+        width=6,
+        no_value=_NO_SCHEDULER,
+    ),
+)
+
 BOARD = Board(
     uid=DATABASE[0],
     title=f"TaskManager: {DATABASE[1]}",
     description="The database as the service meets it: what is used, what waits, what fails.",
-    rows=(_NOW, _USED, _QUERIES, _ERRORS, _LOCKS, _SPACE),
+    rows=(_NOW, _USED, _QUERIES, _ERRORS, _LOCKS, _SPACE, _BACKUPS),
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# The chosen service and environment; the chosen replicas of it; and what watches it, in the same environment.
+# The chosen service and environment; the chosen replicas of it; what watches it, in the same environment; and the
+# scheduler of its backups.
 SERVICE = 'service="$service",env="$env"'
 REPLICAS = f'{SERVICE},instance=~"$instance"'
 MONITORING = 'service="monitoring",env="$env"'
+BACKUPS = f'job="backup",{SERVICE}'
 WATCHED = 'service=~"$service|monitoring",env="$env"'
 
 # Kinds of taskmanager_db_errors_total that clients cause: DatabaseError leaves them out, and a test compares.

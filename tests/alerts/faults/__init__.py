@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from tests.alerts.fault import IMMEDIATE, Fault
 from tests.alerts.faults import (
     alerting,
+    backups,
     database,
     migrations,
     processes,
@@ -29,6 +30,7 @@ FAULTS: Sequence[Fault] = (
     *requests.FAULTS,
     *saturation.FAULTS,
     *alerting.FAULTS,
+    *backups.FAULTS,
 )
 
 ROUNDS_OF_THE_IMMEDIATE = 10

@@ -17,6 +17,7 @@ from stack.monitoring import Monitoring, Plan, Ports
 from tests.alerts import shortened
 from tests.alerts.fault import WATCHDOG, Setting
 from tests.alerts.rig import faulty_service
+from tests.alerts.rig.backup_scheduler import BackupScheduler
 from tests.alerts.rig.capture import Capture
 from tests.alerts.rig.disk import small_disk
 from tests.alerts.rig.laboratory import Laboratory
@@ -59,6 +60,7 @@ class Rig:
     prometheus: PrometheusApi
     traffic: Traffic
     disk: Path | None = None
+    backups: BackupScheduler | None = None
 
     def __init__(
         self,
@@ -138,6 +140,11 @@ class Rig:
             self._start_replica(number)
         for replica in self.replicas:
             replica.wait_until_ready()
+        if self.setting.backups:
+            self.backups = BackupScheduler(self.folder, self.environment(self.database), self.database.admin_url)
+            self._ending.callback(self.backups.kill)
+            self.backups.start()
+            self.backups.wait_until_verified()
         self._write_configuration()
         self.monitoring = Monitoring(
             self.folder,
@@ -146,6 +153,7 @@ class Rig:
                 monitoring_programs(),
                 Ports(free_port(), free_port(), free_port()),
                 variables={"ALERT_WEBHOOK_URL": self.capture.url},
+                backup=self.backups.address if self.backups is not None else None,
                 original=self.original,
             ),
         )

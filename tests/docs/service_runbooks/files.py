@@ -32,10 +32,11 @@ class Ports:
     prometheus: int
     alertmanager: int
     incidents: int
+    backups: int
 
     @classmethod
     def free(cls) -> Self:
-        return cls(*(_quiet_port() for _ in range(5)))
+        return cls(*(_quiet_port() for _ in range(6)))
 
 
 def _quiet_port() -> int:
@@ -55,6 +56,7 @@ def write_reviewed(folder: Path, ports: Ports, targets: Sequence[int]) -> None:
         "incidents:9095": incidents,
         "localhost:9090": f"127.0.0.1:{ports.prometheus}",
         "alertmanager:9093": f"127.0.0.1:{ports.alertmanager}",
+        "backup:9096": f"127.0.0.1:{ports.backups}",
     }
     for name in (RULES, ALERTMANAGER.parent, KEYS):
         shutil.copytree(ROOT / name, folder / name)

@@ -72,5 +72,11 @@ def receiver_killed(stage: Stage) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def scheduler_killed(stage: Stage) -> Iterator[None]:
+    stage.scheduler.kill()
+    yield
+
+
 def _metrics_of_the_receiver(stage: Stage) -> str:
     return httpx.get(f"{stage.shell.variables['INCIDENTS']}/metrics", timeout=10).text

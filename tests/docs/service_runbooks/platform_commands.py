@@ -16,6 +16,7 @@ LISTED = frozenset(
 docker compose kill -s HUP prometheus
 docker compose kill -s HUP prometheus alertmanager
 docker compose logs --tail 20 app
+docker compose logs --tail 20 backup
 docker compose logs --tail 20 incidents
 docker compose logs alertmanager
 docker compose ps --all app
@@ -23,6 +24,7 @@ docker compose restart app
 docker compose up -d --force-recreate app
 docker compose up -d alertmanager
 docker compose up -d app
+docker compose up -d backup
 docker compose up -d incidents
 docker compose up -d prometheus alertmanager incidents
 kubectl annotate ingress/taskmanager nginx.ingress.kubernetes.io/proxy-request-buffering=on --overwrite

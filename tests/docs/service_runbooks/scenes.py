@@ -20,6 +20,7 @@ class Scene:
     replicas: two where the code tells one replica from the others.
     watched: Alertmanager and the incident receiver are there too, the latter with these options; None: neither is.
     disk: the service has a small file system of its own.
+    backups: a scheduler of backups is there.
     """
 
     fault: Fault
@@ -27,6 +28,7 @@ class Scene:
     replicas: int = 1
     watched: tuple[str, ...] | None = None
     disk: bool = False
+    backups: bool = False
 
 
 _SMALL_POOL = {"TASKMANAGER_POOL_SIZE": "2"}
@@ -60,6 +62,7 @@ SCENES = {
     "rules_failing": Scene(monitoring.rule_on_many_series),
     "configuration_not_loaded": Scene(monitoring.configuration_broken, watched=()),
     "incident_receiver_down": Scene(monitoring.receiver_killed, watched=()),
+    "backup_too_old": Scene(monitoring.scheduler_killed, backups=True),
     "alerting_silent": Scene(monitoring.alertmanager_killed, watched=("--watchdog-timeout", "12s")),
 }
 

@@ -51,9 +51,12 @@ class Stage:
                 "PROMETHEUS": at(ports.prometheus),
                 "ALERTMANAGER": at(ports.alertmanager),
                 "INCIDENTS": at(ports.incidents),
+                "BACKUPS": at(ports.backups),
                 "DATABASE_URL": self.database.app_url,
                 "MIGRATION_DATABASE_URL": self.database.migrator_url,
                 "ADMIN_URL": self.database.admin_url,
+                "TASKMANAGER_BACKUP_FOLDER": str(folder / "backups"),
+                "TASKMANAGER_BACKUP_SCRATCH_URL": self.database.admin_url,
             },
         )
         running.callback(self.shell.close)
@@ -61,6 +64,7 @@ class Stage:
         self.service: Service
         self.replica: Service
         self.receiver: Part
+        self.scheduler: Part
         self.prometheus = self._part("Prometheus", ports.prometheus, "/-/ready", *self._prometheus())
         self.alertmanager = self._part("Alertmanager", ports.alertmanager, "/-/ready", *self._alertmanager())
 
@@ -88,6 +92,14 @@ class Stage:
         serve = [sys.executable, "-m", "taskmanager", "incidents", "serve", "--port", f"{self.ports.incidents}"]
         journal = ["--journal", f"{self.folder / 'incidents.jsonl'}"]
         return self._part("the incident receiver", self.ports.incidents, "/livez", *serve, *journal, *options)
+
+    def make_scheduler(self) -> Part:
+        """The scheduler of backups, not started."""
+        # As a reader would start it, with what they were told to set.
+        own = [f"{name}={value}" for name, value in self.shell.variables.items()]
+        backup = ["env", *own, sys.executable, "-m", "taskmanager", "backup", "--every", "24h"]
+        listen = ["--listen", f"127.0.0.1:{self.ports.backups}"]
+        return self._part("the scheduler of backups", self.ports.backups, "/livez", *backup, *listen)
 
     def _part(self, name: str, port: int, ready: str, *command: str | Path) -> Part:
         part = Part(name, command, port, self.folder / f"{port}.log", ready_path=ready)

@@ -14,7 +14,7 @@ from tests.docs.service_runbooks.runbook import ENGLISH, Runbook, lines
 from tests.docs.service_runbooks.scenes import FURTHER, SCENES
 
 # What a page tells its reader to set while reading.
-SET_ON_THE_WAY = {"PID", "REPLICA", "TASKMANAGER_DISK_FOLDER"}
+SET_ON_THE_WAY = {"PID", "REPLICA", "TASKMANAGER_BACKUP_FOLDER", "TASKMANAGER_DISK_FOLDER"}
 
 each_code = pytest.mark.parametrize("code", SERVICE_CODES)
 

@@ -72,6 +72,8 @@ def _set_up(on_stage: Stage, scene: Scene) -> None:
     if scene.watched is not None:
         on_stage.receiver = started(on_stage.make_receiver(*scene.watched))
         started(on_stage.alertmanager)
+    if scene.backups:
+        on_stage.scheduler = started(on_stage.make_scheduler())
     started(on_stage.prometheus)
     until(lambda: len(on_stage.ask('up{job="taskmanager"} == 1')) == scene.replicas, "Prometheus sees every replica")
 
