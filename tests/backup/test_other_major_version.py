@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from stack.postgres import Cluster, Database, create_database, inspect_folder, temporary_cluster
+from stack.postgres import Cluster, Database, create_database, drop_database, inspect_folder, temporary_cluster
 from taskmanager.backup.client_tools import find_tools
 from tests import databases
 from tests.processes import lacking, run_alembic
@@ -31,12 +31,13 @@ def fifteen() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def old(fifteen: Cluster) -> databases.Database:
+def old(fifteen: Cluster) -> Iterator[databases.Database]:
     made = create_database(fifteen, "taskmanager")
     run_alembic("upgrade", "head", env={"MIGRATION_DATABASE_URL": made.migrator_url})
     database = _database(fifteen, made)
     some_tasks(database, 200)
-    return database
+    yield database
+    drop_database(fifteen, "taskmanager")
 
 
 @pytest.fixture

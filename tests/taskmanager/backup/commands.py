@@ -62,12 +62,12 @@ class Commands:
     @property
     def names(self) -> list[str]:
         """What is in the folder under a name that a backup has."""
-        return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        return sorted(path.name for path in self.folder.glob("*") if not path.name.startswith("."))
 
     @property
     def left_over(self) -> list[str]:
         """What is in the folder beside backups and the lock."""
-        return sorted(path.name for path in self.folder.iterdir() if path.name.startswith((".partial", ".deleted")))
+        return sorted(path.name for path in self.folder.glob(".*") if path.name.startswith((".partial", ".deleted")))
 
 
 def some_tasks(database: Database, count: int = 50) -> None:
