@@ -35,8 +35,9 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /op
 # What the image of Python has already is not brought a second time.
 ARG POSTGRES_MAJOR=18
 COPY --from=postgres /client /client
-RUN for library in /client/usr/lib/postgresql/${POSTGRES_MAJOR}/lib/*; do \
-        if ldconfig -p | grep -qF "	${library##*/} "; then rm "$library"; fi; \
+RUN ldconfig -p > /tmp/libraries \
+    && for library in /client/usr/lib/postgresql/"${POSTGRES_MAJOR}"/lib/*; do \
+        if grep -qF "	${library##*/} " /tmp/libraries; then rm "$library"; fi; \
     done
 
 COPY alembic.ini main.py start.sh docker/healthcheck.py ./

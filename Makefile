@@ -40,29 +40,11 @@ quiet-hour: $(INSTALLED) ## Serve, restart and replace for MINUTES (10) and fail
 bench: $(INSTALLED) ## Measure the service beside others that do the same; ARGS="--help" lists how
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-<<<<<<< HEAD
 check: $(INSTALLED) ## Check all that can be checked in seconds and offline; ARGS=--list says what
 	@$(BIN)/python -m ops.pipeline check $(ARGS) || [ $$? -eq 3 ]
 
 ci: $(INSTALLED) ## Run the pipeline's steps here: build, test, scan; ONLY="scan-code scan-secrets" for some of them
 	@$(BIN)/python -m ops.pipeline ci $(ONLY) $(ARGS) || [ $$? -eq 3 ]
-=======
-check: $(INSTALLED) ## Check format, style, types, the import rule, the revisions lock, docs/openapi.json, the dashboards and Kubernetes' manifests
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports | tail -n 3
-	@$(BIN)/migration-gate lock --check
-	@$(BIN)/python -m taskmanager.documentation --check docs/openapi.json
-	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang en --check docs/metrics.md
-	@$(BIN)/python -m taskmanager.documentation.metrics_page --lang fr --check docs/fr/metrics.md
-	@$(BIN)/python -m ops.prometheus.alerts_page --lang en --check docs/alerts.md
-	@$(BIN)/python -m ops.prometheus.alerts_page --lang fr --check docs/fr/alerts.md
-	@$(BIN)/python -m ops.grafana.boards --check
-	@$(BIN)/python -m ops.kubernetes.prometheus_rule --check
-	@$(BIN)/python -m ops.kubernetes.manifests
-	@echo "check: all passed"
->>>>>>> a0b4bc1 (Deploy to Kubernetes: a job that migrates, pods that wait, and the alert rules in the operator's form)
 
 format: $(INSTALLED) ## Format the code and mend what can be mended by rule
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

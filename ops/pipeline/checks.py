@@ -109,6 +109,11 @@ CHECKS = (
         ),
     ),
     Check("boards", "the dashboards are what their code says", _always("python -m ops.grafana.boards --check")),
+    Check(
+        "kubernetes",
+        "manifests against Kubernetes' schemas; the operator's rules are Prometheus' rules",
+        _always("python -m ops.kubernetes.prometheus_rule --check", "python -m ops.kubernetes.manifests"),
+    ),
     Check("code", "bandit: dangerous calls", _always("bandit -q -c pyproject.toml -r . -ll")),
     Check("shell", "shellcheck: shell scripts", _over(files.shell_scripts, "shellcheck", "--external-sources")),
     Check("dockerfiles", "hadolint: Dockerfiles", _over(files.dockerfiles, "hadolint")),

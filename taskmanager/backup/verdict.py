@@ -8,7 +8,7 @@ from migration_gate.errors import DatabaseUnreachable, RevisionsLockError
 from migration_gate.expected import LOCK_NAME, Expected, read_lock
 from migration_gate.postgres.psycopg_probe import PsycopgProbe
 from migration_gate.status import SchemaStatus, judge, unreachable
-from taskmanager.settings import PROJECT_ROOT
+from taskmanager.project_folder import PROJECT_FOLDER
 from taskmanager.tasks.statements import STATEMENTS
 
 # A database that was restored a moment ago has cold caches; nobody waits for this answer.
@@ -22,7 +22,7 @@ def verdict(url: str) -> SchemaStatus:
 
 async def _ask(url: str) -> SchemaStatus:
     try:
-        expected = read_lock(PROJECT_ROOT / "alembic" / LOCK_NAME)
+        expected = read_lock(PROJECT_FOLDER / "alembic" / LOCK_NAME)
     except RevisionsLockError as error:
         expected = Expected.broken(error.message, error.solution)
     probe = PsycopgProbe(url, statements=STATEMENTS, timeout_s=_TIMEOUT_S)

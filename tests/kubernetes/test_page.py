@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -93,7 +92,7 @@ def test_what_they_hold_is_safe_enough_for_production(secrets: Path) -> None:
     )
 
     assert settings.violations() == []
-    assert all(os.stat(file).st_mode & 0o077 == 0 for file in folder.rglob("*"))
+    assert all(file.stat().st_mode & 0o077 == 0 for file in folder.rglob("*"))
 
 
 def test_both_languages_have_the_same_commands() -> None:
