@@ -33,7 +33,7 @@ _KNOWN = {
     "serve": _OF_THE_SERVICE,
     "migrate": _OF_THE_SERVICE,
     "incidents": _OF_THE_RECEIVER,
-    "backup": _OF_THE_SERVICE,
+    "backup": _OF_THE_SERVICE | {"TASKMANAGER_BACKUP_FOLDER"},
 }
 _SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@")
 
