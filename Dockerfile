@@ -57,7 +57,8 @@ ENV PATH=/opt/venv/bin:/usr/lib/postgresql/${POSTGRES_MAJOR}/bin:/usr/local/bin:
     PSQL_HISTORY=/dev/null \
     TASKMANAGER_ENV=production \
     TASKMANAGER_MIGRATE=on_start \
-    TASKMANAGER_ENV_FILE=
+    TASKMANAGER_ENV_FILE= \
+    TASKMANAGER_BACKUP_FOLDER=/var/lib/taskmanager/backups
 COPY --from=build /client /
 RUN printf '/usr/lib/postgresql/%s/lib\n' "${POSTGRES_MAJOR}" > /etc/ld.so.conf.d/postgresql.conf && ldconfig \
     && groupadd --gid 10001 taskmanager \

@@ -44,7 +44,7 @@ case $role in
         exec taskmanager incidents serve --host 0.0.0.0 --port 9095 --journal "$DATA/incidents/journal.jsonl" "$@"
         ;;
     backup)
-        tell "backing up by the schedule"
+        tell "backing up once a day, unless told otherwise, into $TASKMANAGER_BACKUP_FOLDER"
         exec taskmanager backup --every 24h --keep 14 --listen 0.0.0.0:9096 "$@"
         ;;
 esac

@@ -107,6 +107,9 @@ def provide_images(engine: Engine, say: Callable[[str], None] = print) -> None:
         names = [f"{stand_in.repository}:{tag}" for tag in sorted(tags | set(stand_in.tags))]
         if names:
             _provide(engine, stand_in, names, say)
+    known = {stand_in.repository for stand_in in stand_ins()} | {"taskmanager-api"}
+    if without := sorted(name for name in named if name.partition(":")[0] not in known):
+        say(f"  no stand-in for {', '.join(without)}: not run here")
 
 
 def _provide(engine: Engine, stand_in: StandIn, names: list[str], say: Callable[[str], None]) -> None:

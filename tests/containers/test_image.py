@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,29 @@ def test_the_role_incidents_keeps_its_journal_on_a_volume(
         second = containers.start(IMAGE, "incidents", environment=variables, options=options, port=9095)
         second.wait_for("/livez", 200)
         assert "1.4.0" in second.exec("cat", "/var/lib/taskmanager/incidents/journal.jsonl").stdout
+    finally:
+        containers.remove()
+        engine.run("volume", "rm", volume)
+
+
+def test_the_role_backup_backs_up_at_once_and_tells_of_it(
+    engine: Engine, containers: Containers, database: ContainerDatabase
+) -> None:
+    containers.run(IMAGE, "migrate", environment=database.development)
+    volume = engine.output("volume", "create")
+    options = (*LOCKED_DOWN, "--volume", f"{volume}:/var/lib/taskmanager/backups", "--health-interval", "0.5s")
+    try:
+        container = containers.start(IMAGE, "backup", environment=database.development, options=options, port=9096)
+        container.wait_for_health("healthy", "/livez on port 9096: HTTP/1.1 200 OK")
+
+        deadline = time.monotonic() + 120
+        while "taskmanager_backups_kept 1.0" not in (told := container.get("/metrics").text):
+            assert time.monotonic() < deadline, told + container.logs
+            time.sleep(0.1)
+        listed = json.loads(container.exec("taskmanager", "backups", "--json").stdout)
+        assert len(listed) == 1
+        container.stop()
+        assert container.state["ExitCode"] == 0
     finally:
         containers.remove()
         engine.run("volume", "rm", volume)
