@@ -52,7 +52,7 @@ examples:
   taskmanager restore latest                           bring the newest verified one back into an empty database
 
 Settings come from the environment or from .env (DATABASE_URL, MIGRATION_DATABASE_URL, TASKMANAGER_*);
-.env.example lists them.
+.env.example lists them. An address may stand in a file of its own, which DATABASE_URL_FILE names.
 
 exit status:
   0   it went well; the schema is servable
