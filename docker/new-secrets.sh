@@ -17,8 +17,8 @@ usage: docker/new-secrets.sh [FOLDER]
 
 Makes new passwords and keys for docker/compose.production.yml, each in a file of its own in FOLDER ($DEFAULT_FOLDER):
 
-  postgres_password, migrator_password, app_password, monitor_password     of the database's four roles
-  database_url, migration_database_url                                     the addresses that hold two of them
+  postgres_password, migrator_password, app_password, backup_password, monitor_password    of the database's roles
+  database_url, migration_database_url, backup_database_url                the addresses that hold three of them
   api/keys                                                                 what the service knows of its API keys
   admin_key                                                                an API key for you: reads and writes tasks
   metrics_key                                                              Prometheus' key for /metrics
@@ -47,6 +47,10 @@ password() {
     openssl rand -hex 24
 }
 
+address() {
+    printf 'postgresql://%s:%s@%s?%s\n' "$1" "$2" "$DATABASE" "$TLS"
+}
+
 # put NAME OWNER, the content on standard input. `noclobber`: a file that is there is never written into.
 put() {
     (set -C && cat >"$folder/$1") 2>/dev/null || refuse "$folder/$1 could not be written"
@@ -72,8 +76,9 @@ folder=${1:-$DEFAULT_FOLDER}
 
 command -v openssl >/dev/null || refuse "openssl is not installed; on Debian and Ubuntu: apt-get install openssl"
 [ "$(id -u)" = 0 ] || refuse "only root can give each file to the account that reads it: sudo $0 $*"
-for name in postgres_password migrator_password app_password monitor_password monitor_password.exporter database_url \
-    migration_database_url api admin_key metrics_key incidents_key incidents_key.monitoring grafana_password; do
+for name in postgres_password migrator_password app_password backup_password monitor_password monitor_password.exporter \
+    database_url migration_database_url backup_database_url api admin_key metrics_key incidents_key \
+    incidents_key.monitoring grafana_password; do
     [ ! -e "$folder/$name" ] ||
         refuse "$folder/$name is there already, and whoever uses it would be shut out; move the old ones away to make all anew"
 done
@@ -85,15 +90,17 @@ chmod 0711 "$folder"
 
 migrator=$(password)
 app=$(password)
+backup=$(password)
 monitor=$(password)
 password | put postgres_password 0
 printf '%s\n' "$migrator" | put migrator_password 0
 printf '%s\n' "$app" | put app_password 0
+printf '%s\n' "$backup" | put backup_password 0
 printf '%s\n' "$monitor" | put monitor_password 0
 printf '%s\n' "$monitor" | put monitor_password.exporter "$MONITORING"
-printf 'postgresql://taskmanager_app:%s@%s?%s\n' "$app" "$DATABASE" "$TLS" | put database_url "$SERVICE"
-printf 'postgresql://taskmanager_migrator:%s@%s?%s\n' "$migrator" "$DATABASE" "$TLS" |
-    put migration_database_url "$SERVICE"
+address taskmanager_app "$app" | put database_url "$SERVICE"
+address taskmanager_migrator "$migrator" | put migration_database_url "$SERVICE"
+address taskmanager_backup "$backup" | put backup_database_url "$SERVICE"
 
 new_key tasks:read,tasks:write "made by new-secrets.sh for whoever set this up" | put admin_key 0
 new_key metrics:read Prometheus | put metrics_key "$MONITORING"

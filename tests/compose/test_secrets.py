@@ -24,10 +24,12 @@ OWNERS = {
     "postgres_password": 0,
     "migrator_password": 0,
     "app_password": 0,
+    "backup_password": 0,
     "monitor_password": 0,
     "monitor_password.exporter": MONITORING,
     "database_url": SERVICE,
     "migration_database_url": SERVICE,
+    "backup_database_url": SERVICE,
     "api/keys": SERVICE,
     "admin_key": 0,
     "metrics_key": MONITORING,
@@ -73,6 +75,7 @@ def test_the_addresses_hold_their_roles_password_and_demand_a_verified_server(se
     for name, role, password in (
         ("database_url", "taskmanager_app", "app_password"),
         ("migration_database_url", "taskmanager_migrator", "migrator_password"),
+        ("backup_database_url", "taskmanager_backup", "backup_password"),
     ):
         url = urlsplit((secrets / name).read_text().strip())
         assert (url.username, url.password) == (role, (secrets / password).read_text().strip())
