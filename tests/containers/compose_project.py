@@ -114,7 +114,8 @@ class ComposeProject:
 
     def wait_until_healthy(self, *services: str) -> None:
         for service in services:
-            self.container(service).wait_for_health("healthy", PATIENCE_S)
+            container = self.container(service)
+            wait_until(lambda c=container: c.state["Health"]["Status"] == "healthy", f"{service} is healthy")  # type: ignore[misc]
 
     def end_process(self, service: str) -> None:
         """SIGKILL to the container's first process, by the machine, as a fault would. (`docker kill` is an order, after
