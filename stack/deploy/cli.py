@@ -13,6 +13,8 @@ examples:
   stack deploy v1.4                      in another: replace them by the commit that v1.4 names, one after the other
   stack deploy main --source ~/api       of another repository
   stack deploy HEAD --json | jq .result  the record alone, for a machine
+  stack deploy --compose taskmanager-api:1.4
+                                         the containers of docker/compose.replicas.yml, by an image
   stack rollback                         back to the release before, where the schema allows that
   stack deployments                      how the last ones went
 
@@ -94,6 +96,18 @@ def _add_order_options(parser: argparse.ArgumentParser) -> None:
         metavar="REPOSITORY",
         help="the git repository of the release (default: that of this launcher)",
     )
+    parser.add_argument(
+        "--compose",
+        action="store_true",
+        help="RELEASE is an image, and the replicas are those of docker/compose.replicas.yml in --source",
+    )
+    parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="with --compose: the project's files, in their order",
+    )
     parser.add_argument("--json", action="store_true", help="print the record as JSON, and the progress nowhere")
 
 
@@ -105,8 +119,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _order(options: argparse.Namespace) -> int:
     # Not before: --help and wrong usage need none of it.
-    from stack.deploy.follow import follow
+    from stack.deploy.follow import do, follow
 
+    if options.compose:
+        from stack.deploy.compose_site import FILES, ComposeOptions, deploy
+
+        own = ComposeOptions(options.data, options.source, tuple(options.file) or FILES)
+        return do(lambda listen: deploy(own, options.verb, options.reference, listen), as_json=options.json)
     return follow(options.data, options.verb, options.reference, options.source, as_json=options.json)
 
 

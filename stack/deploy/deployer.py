@@ -13,6 +13,7 @@ from stack.deploy.errors import (
     AnotherDeployment,
     Cancelled,
     DeploymentError,
+    NotDone,
     Refused,
     RolledBack,
 )
@@ -146,18 +147,18 @@ class Deployer:
 
     def _prepare(self, order: Order, running: str, new: str, steps: Steps, listen: Listen) -> None:
         works = self._site.works
-        with steps.step("lint the migrations") as step:
-            step.note = with_low_priority(lambda: works.lint(running, new))
-        _go_on(order)
-        with steps.step("check compatibility") as step:
-            step.note = with_low_priority(lambda: works.prove_compatible(running, new))
-        _go_on(order)
-        with steps.step("fresh backup") as step:
-            if note := with_low_priority(lambda: works.back_up(new)):
-                step.note = note
-            else:
-                step.skip("no backups are configured")
-        _go_on(order)
+        checks: tuple[tuple[str, Callable[[], str]], ...] = (
+            ("lint the migrations", lambda: works.lint(running, new)),
+            ("check compatibility", lambda: works.prove_compatible(running, new)),
+            ("fresh backup", lambda: works.back_up(new)),
+        )
+        for name, check in checks:
+            with steps.step(name) as step:
+                try:
+                    step.note = with_low_priority(check)
+                except NotDone as reason:
+                    step.skip(f"{reason}")
+            _go_on(order)
         with steps.step("migrate") as step:
             step.note = works.migrate(new, lambda note: listen({"event": "note", "step": "migrate", "note": note}))
         _go_on(order)

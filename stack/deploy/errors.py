@@ -7,6 +7,7 @@ StackError               see stack.errors
     ├── Cancelled        a person asked for the end
     ├── RolledBack       the release before serves again, everywhere
     └── RollbackFailed   it does not, or not everywhere
+NotDone                  no error: a step that is told as not done
 NothingRuns              no `stack up --replicas` listens in this data folder
 AnotherDeployment        one is at work already
 """
@@ -43,6 +44,10 @@ class RolledBack(DeploymentError):
 
 class RollbackFailed(DeploymentError):
     exit_code = 7
+
+
+class NotDone(Exception):
+    """A step of the pre-flight that this road, or this installation, does not have; the message says why."""
 
 
 class NothingRuns(StackError):

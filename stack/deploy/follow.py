@@ -12,7 +12,8 @@ from rich.text import Text
 
 from stack.deploy.listing import COLOURS, step_table
 from stack.deploy.orders import Connection
-from stack.deploy.steps import Event
+from stack.deploy.record import Record
+from stack.deploy.steps import Event, Listen
 from stack.errors import StackError
 
 ROLLED_BACK_TOO = 7
@@ -31,8 +32,7 @@ def follow(data: Path, verb: str, reference: str, source: Path, *, as_json: bool
     connection = Connection(data)
     try:
         connection.order(verb, reference, source)
-        show = _Silence() if as_json else _Terminal() if sys.stderr.isatty() else _Lines()
-        with show:
+        with _shown(as_json) as show:
             last = _listen(connection, show.take)
     finally:
         connection.close()
@@ -43,6 +43,21 @@ def follow(data: Path, verb: str, reference: str, source: Path, *, as_json: bool
     record = last["record"]
     if not isinstance(record, dict):
         raise LauncherGone("the launcher told no record: stack deployments")
+    return _told(record, as_json)
+
+
+def do(work: Callable[[Listen], Record], *, as_json: bool) -> int:
+    """Shows the work of this command itself, and returns the same exit codes."""
+    with _shown(as_json) as show:
+        record = work(show.take)
+    return _told(record.as_json(), as_json)
+
+
+def _shown(as_json: bool) -> "_Silence":
+    return _Silence() if as_json else _Terminal() if sys.stderr.isatty() else _Lines()
+
+
+def _told(record: dict[str, object], as_json: bool) -> int:
     if as_json:
         print(json.dumps(record))
     else:

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from stack.deploy import unix_sockets
@@ -18,15 +19,21 @@ _REFUSALS = ("No such", "Unknown", "Invalid", "Require", "Can't", "Permission", 
 
 
 class Haproxy:
-    """The balancer of a rollout; `socket` is that of HAProxy's runtime API."""
+    """The balancer of a rollout.
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    `ask` gives HAProxy's runtime API an order and returns its answer; `by_name` is whether it finds the slots by name,
+    so that it need not be told where they are.
+    """
+
+    def __init__(self, ask: Callable[[str], str], *, by_name: bool = False) -> None:
+        self._ask = ask
+        self._by_name = by_name
 
     def admit(self, slot: Slot) -> None:
         for backend in BACKENDS:
             server = f"{backend}/{slot.name}"
-            self._order(f"set server {server} addr {slot.host} port {slot.port}")
+            if not self._by_name:
+                self._order(f"set server {server} addr {slot.host} port {slot.port}")
             self._order(f"set server {server} state ready")
         # Whoever lets it in has asked /readyz; HAProxy asks for itself before the old replica is drained.
         deadline = time.monotonic() + UP_SECONDS
@@ -51,6 +58,10 @@ class Haproxy:
     def in_work(self, slot: Slot) -> int:
         rows = [self._row(backend, slot) for backend in BACKENDS]
         return sum(int(row["scur"] or 0) + int(row["qcur"] or 0) for row in rows)
+
+    def gets_requests(self, slot: Slot) -> bool:
+        """Whether it is let in, and found ready."""
+        return self._row(READY, slot)["status"].startswith("UP")
 
     def counts(self) -> dict[str, Counts]:
         rows = [row for row in self._rows() if row["pxname"] in BACKENDS and row["svname"] not in _SUMS]
@@ -84,13 +95,19 @@ class Haproxy:
         if (answer := self._ask(order).strip()).startswith(_REFUSALS):
             raise StackError(f"HAProxy refused {order!r}: {answer}")
 
-    def _ask(self, order: str) -> str:
+
+def by_socket(socket: Path) -> Callable[[str], str]:
+    """How the runtime API is asked on its Unix socket. What it returns raises StackError."""
+
+    def ask(order: str) -> str:
         try:
-            with unix_sockets.connect(self._socket, ANSWER_SECONDS) as connection:
+            with unix_sockets.connect(socket, ANSWER_SECONDS) as connection:
                 connection.sendall(f"{order}\n".encode())
                 return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except OSError as error:
             raise StackError(f"HAProxy does not answer its orders: {error}") from error
+
+    return ask
 
 
 _SUMS = ("BACKEND", "FRONTEND")

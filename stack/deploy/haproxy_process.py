@@ -4,7 +4,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from stack.deploy.haproxy import Haproxy
+from stack.deploy.haproxy import Haproxy, by_socket
 from stack.deploy.haproxy_configuration import SOCKET, render
 from stack.deploy.slots import Slots
 from stack.errors import StackError
@@ -63,7 +63,7 @@ class HaproxyProcess:
                 grace=STOP_GRACE_SECONDS,
                 output=output.fileno(),
             )
-        api = Haproxy(self.socket)
+        api = Haproxy(by_socket(self.socket))
         wait_until(lambda: self.poll() is not None or api.answers(), START_SECONDS)
         if self.poll() is not None or not api.answers():
             raise StackError(f"HAProxy did not start: {last_lines(self._log, 4, self._log_begin)}")

@@ -1,22 +1,19 @@
 """Replicas as processes of this machine, each under a guardian and with a log of its own."""
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stack.deploy.errors import StepFailed
+from stack.deploy.readiness import wait_until_ready
 from stack.deploy.releases import Releases, new_log
 from stack.deploy.slots import Slot
 from stack.errors import StackError
-from stack.health import Health, read_health
 from stack.log_file import bound_log, last_lines
 from stack.ports import LOOPBACK, free_port, is_free
 from stack.process import GuardedProcess, describe_end
-from stack.service import get
 
 STOP_GRACE_SECONDS = 15.0
-POLL_SECONDS = 0.05
 EVIDENCE_LINES = 8
 
 
@@ -55,25 +52,13 @@ class LocalRoad:
             self._replicas[slot.name] = _Replica(process, log, begin)
 
     def wait_until_ready(self, slot: Slot, give_up: Callable[[], bool] = lambda: False) -> None:
-        deadline = time.monotonic() + self._ready_timeout
-        health = Health()
-        while not give_up():
-            if (code := self._poll(slot)) is not None:
-                raise StepFailed(
-                    f"the replica ended with {describe_end(code)} before it was ready", self.last_words(slot)
-                )
-            status, _ = get(slot.host, slot.port, "/readyz")
-            if status == 200:
-                return
-            if status is not None:
-                health = read_health(get(slot.host, slot.port, "/health")[1])
-            if time.monotonic() >= deadline or health.why_waiting_is_vain():
-                why = health.why_waiting_is_vain() or f"not ready after {self._ready_timeout:g} s"
-                said = f": /health says {health.describe()}" if health.describe() else ""
-                said = said or (": it answers nothing" if status is None else f": /readyz answers {status}")
-                raise StepFailed(f"the replica is not ready, {why}{said}", self.last_words(slot))
-            time.sleep(POLL_SECONDS)
-        raise StepFailed("its start was given up")
+        wait_until_ready(
+            slot,
+            lambda: "" if (code := self._poll(slot)) is None else describe_end(code),
+            lambda: self.last_words(slot),
+            timeout=self._ready_timeout,
+            give_up=give_up,
+        )
 
     def has_ended(self, slot: Slot) -> bool:
         with self._turn:

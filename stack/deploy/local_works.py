@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stack.deploy.errors import Refused, StepFailed
+from stack.deploy.errors import NotDone, Refused, StepFailed
 from stack.deploy.releases import Release, Releases, Told, new_log, read_json, revision_heads
 from stack.deploy.works import require_servable
 from stack.log_file import last_lines
@@ -78,17 +78,15 @@ class LocalWorks:
                 )
             verdict = _verdict(before, own)
         if not verdict.get("servable"):
-            raise _contracting(running, new, verdict)
+            raise contracting(running, new, verdict)
         return f"{running[:12]} serves on it: {verdict.get('state')}, every statement prepared"
 
-    def back_up(self, release: str) -> str | None:
+    def back_up(self, release: str) -> str:
         found = self._release(release)
         told = found.ask("taskmanager", "backups", "--json", variables=self._variables)
-        if told.code == WRONG_USAGE:
-            return None
-        newest = _newest_backup(told)
+        newest = None if told.code == WRONG_USAGE else newest_backup(told)
         if newest is None:
-            return None
+            raise NotDone("no backups are configured")
         if datetime.now(UTC) - newest < FRESH:
             return f"the newest is of {newest:%Y-%m-%d %H:%M} UTC"
         done = found.ask("taskmanager", "backup", variables=self._variables, timeout=BACKUP_SECONDS)
@@ -152,7 +150,7 @@ def _verdict(release: Release, variables: Mapping[str, str]) -> Mapping[str, obj
     return told if isinstance(told, dict) else {}
 
 
-def _contracting(running: str, new: str, verdict: Mapping[str, object]) -> Refused:
+def contracting(running: str, new: str, verdict: Mapping[str, object]) -> Refused:
     try:
         require_servable(verdict, running)
         evidence = ""
@@ -177,7 +175,7 @@ def _findings(told: Told) -> list[str]:
     return (lines or told.last_words())[:SHOWN_FINDINGS] or ["(it does not say what)"]
 
 
-def _newest_backup(told: Told) -> datetime | None:
+def newest_backup(told: Told) -> datetime | None:
     """When the newest of the kept ones was made; None where none is kept, or configured."""
     try:
         found = json.loads(told.output)

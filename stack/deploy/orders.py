@@ -95,7 +95,6 @@ class Orders:
         with self._idle:
             self._at_work.add(order)
         try:
-            self._say(f"{order.verb} {order.reference} …")
             record = self._deployer.carry_out(order, told.say)
             self._say(
                 f"{order.verb} {order.reference}: {record.result.value}{f', {record.reason}' if record.reason else ''}"

@@ -13,7 +13,7 @@ from stack.deploy import state as states
 from stack.deploy.business_probe import BusinessProbe
 from stack.deploy.deployer import Deployer, Site
 from stack.deploy.errors import DeploymentError
-from stack.deploy.haproxy import Haproxy
+from stack.deploy.haproxy import Haproxy, by_socket
 from stack.deploy.haproxy_process import HaproxyProcess, find_haproxy
 from stack.deploy.local_road import LocalRoad
 from stack.deploy.local_works import LocalWorks
@@ -86,7 +86,7 @@ class Replicas:
         self.road = LocalRoad(data, self.releases, around.variables, ready_timeout=options.ready_timeout)
         self.works = LocalWorks(data, self.releases, around.variables)
         self.haproxy = HaproxyProcess(data / FOLDER, reachable_bind(around.host, around.port), self.slots, program)
-        self.balancer = Haproxy(self.haproxy.socket)
+        self.balancer = Haproxy(by_socket(self.haproxy.socket))
         self._targets: list[str] = []
         site = Site(
             data,
@@ -149,8 +149,10 @@ class Replicas:
 
     def _choose_release(self) -> None:
         options = self._options
-        reference = options.release or self._state.release or "HEAD"
-        release = self.works.resolve(reference, options.source)
+        if not options.release and self.releases.checked_out(self._state.release or "-"):
+            release = self._state.release  # wherever it came from, it is here
+        else:
+            release = self.works.resolve(options.release or self._state.release or "HEAD", options.source)
         self.releases.check_out(release, options.source)
         if release != self._state.release:
             self._state.release, self._state.previous = release, self._state.release

@@ -8,7 +8,10 @@ from stack.deploy.errors import Refused, StepFailed
 
 
 class Works(Protocol):
-    """All raise Refused where the answer is no, StepFailed where there is none. Each returns a note in one line."""
+    """All raise Refused where the answer is no, StepFailed where there is none. Each returns a note in one line.
+
+    The checks raise NotDone where there is nothing to do them with.
+    """
 
     def resolve(self, reference: str, source: Path) -> str:
         """The release that a reference names."""
@@ -22,8 +25,8 @@ class Works(Protocol):
     def prove_compatible(self, running: str, new: str) -> str:
         """Finds out whether `running` can serve on the schema of `new`."""
 
-    def back_up(self, release: str) -> str | None:
-        """Makes sure of a fresh backup; None where none are configured."""
+    def back_up(self, release: str) -> str:
+        """Makes sure of a fresh backup."""
 
     def migrate(self, release: str, say: Callable[[str], None]) -> str:
         """Applies the migrations of `release` and proves them, once."""
