@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stack.deploy.compose_engine import Compose, docker, inspect
+from stack.deploy.compose_engine import Compose, docker, image_of, inspect, must_docker
 from stack.deploy.errors import StepFailed
 from stack.deploy.readiness import wait_until_ready
 from stack.deploy.slots import Slot, Stand
@@ -30,6 +30,8 @@ class ComposeRoad:
             return
         self._containers[slot.name] = container
         slot.release = f"{found['Image']}".removeprefix("sha256:")
+        # So that the way back finds it, though the name under which it came has moved on.
+        must_docker("tag", f"sha256:{slot.release}", image_of(slot.release))
         slot.host, slot.port, slot.stand = _address(found), PORT, Stand.DRAINED
 
     def start(self, slot: Slot, release: str) -> None:
