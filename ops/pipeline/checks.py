@@ -111,8 +111,13 @@ CHECKS = (
     Check("boards", "the dashboards are what their code says", _always("python -m ops.grafana.boards --check")),
     Check(
         "kubernetes",
-        "manifests against Kubernetes' schemas; the operator's rules are Prometheus' rules",
+        "Kubernetes' manifests fit its schemas, and its alert rules are Prometheus' own",
         _always("python -m ops.kubernetes.prometheus_rule --check", "python -m ops.kubernetes.manifests"),
+    ),
+    Check(
+        "conflicts",
+        "no file has the marks of a merge that was not brought to its end",
+        lambda: [("sh", "-c", "! git grep --untracked --line-number --extended-regexp '^(<{7}|>{7}) '")],
     ),
     Check("code", "bandit: dangerous calls", _always("bandit -q -c pyproject.toml -r . -ll")),
     Check("shell", "shellcheck: shell scripts", _over(files.shell_scripts, "shellcheck", "--external-sources")),

@@ -67,6 +67,7 @@ PLANTS = [
     Plant("compose-schema", "docker-compose.yml", COMPOSE, "image", "imagine", "imagine"),
     Plant("compose-config", "docker-compose.yml", COMPOSE, "1.0\n", "1.0\n    depends_on: [db]\n", "undefined"),
     Plant("rules", "ops/prometheus/rules/one.yml", RULES, "max(up)", "max(up", "parse error"),
+    Plant("conflicts", "Makefile", "one: two\n", "one", "<" * 7 + " HEAD\none", "Makefile:1:"),
     Plant("format", "one.py", "ONE = 1\n", "ONE = 1", "ONE=1", "one.py"),
     Plant("style", "one.py", "ONE = 1\n", "1", "undefined_name", "F821"),
 ]
