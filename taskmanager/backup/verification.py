@@ -11,6 +11,7 @@ from psycopg import sql
 from migration_gate.postgres.url import on_same_server
 from migration_gate.states import State
 from taskmanager.backup import archive
+from taskmanager.backup.client_tools import NoTools
 from taskmanager.backup.comparison import contents_that_differ, rights_that_differ
 from taskmanager.backup.connecting import connected
 from taskmanager.backup.errors import BackupError, NotReachable, NotThatBackup
@@ -47,7 +48,7 @@ def verify(backup: Backup, trial: Trial) -> Backup:
     try:
         check_files(backup)
         verification = _tried(backup, trial)
-    except NoScratch as error:
+    except (NoScratch, NoTools) as error:
         verification = Verification(Outcome.NOT_TRIED, datetime.now(UTC), problems=(str(error),))
     except NotReachable:
         raise

@@ -10,7 +10,11 @@ import psycopg
 import pytest
 
 from stack.postgres import Cluster, Database, create_database, drop_database, inspect_folder, temporary_cluster
+from taskmanager.backup import client_tools
 from taskmanager.backup.client_tools import find_tools
+from taskmanager.backup.folder import BackupFolder
+from taskmanager.backup.manifest import Outcome
+from taskmanager.backup.taking import Request, take
 from tests import databases
 from tests.processes import lacking, run_alembic
 from tests.taskmanager.backup.commands import Commands, some_tasks
@@ -78,20 +82,15 @@ def test_the_data_moves_from_15_to_18_and_not_back(
 
 
 @pytest.mark.timeout(480)
-def test_a_newer_client_can_back_up_the_older_server_too(old: databases.Database, tmp_path: Path) -> None:
-    """Where only the new version's programs are installed, as in the image."""
-    commands = Commands(old, tmp_path / "backups")
+def test_with_the_newer_programs_alone_15_is_backed_up_and_told_as_not_verified(
+    old: databases.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_restore 18 makes a setting that 15 does not know, so there the backup is told as not verified."""
     eighteen = find_tools(18)
-    wrapper = tmp_path / "bin"
-    wrapper.mkdir()
-    for name in ("pg_dump", "pg_restore"):
-        # It says 15, so that it is the closest, and is 18.
-        (wrapper / name).write_text(
-            f'#!/bin/sh\n[ "$1" = --version ] && echo "{name} (PostgreSQL) 15" && exit\n'
-            f'exec {eighteen.folder}/{name} "$@"\n'
-        )
-        (wrapper / name).chmod(0o755)
+    monkeypatch.setattr(client_tools, "_candidates", lambda: iter([(eighteen.folder, "the wheel")]))
+    request = Request(old.migrator_url, old.app_url, BackupFolder(tmp_path / "backups"), old.admin_url)
 
-    made = commands.backup(TASKMANAGER_POSTGRES_BIN=str(wrapper))
+    there = take(request).backup.manifest
 
-    assert made["verification"]["problems"] == []
+    assert (there.tool_major, there.verification.outcome) == (18, Outcome.NOT_TRIED)
+    assert "older than 17" in there.verification.problems[0]
