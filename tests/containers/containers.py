@@ -68,7 +68,8 @@ class Container:
         """Wait until HEALTHCHECK's verdict is `wanted`, and its last look said `said`."""
         deadline = time.monotonic() + within_s
         while True:
-            assert (state := self.state)["Running"], self.logs
+            state = self.state
+            assert state["Running"], self.logs
             health = state["Health"]
             if health["Status"] == wanted and health["Log"] and health["Log"][-1]["Output"].strip() == said:
                 return
