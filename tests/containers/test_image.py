@@ -157,7 +157,7 @@ def test_the_role_backup_backs_up_at_once_and_tells_of_it(
     options = (*LOCKED_DOWN, "--volume", f"{volume}:/var/lib/taskmanager/backups", "--health-interval", "0.5s")
     try:
         container = containers.start(IMAGE, "backup", environment=database.development, options=options, port=9096)
-        container.wait_for_health("healthy", "/livez on port 9096: HTTP/1.1 200 OK")
+        container.wait_for_health("healthy", "/livez on port 9096: HTTP/1.0 200 OK")
 
         deadline = time.monotonic() + 120
         while "taskmanager_backups_kept 1.0" not in (told := container.get("/metrics").text):
