@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.containers.compose_programs import compose_v2
 from tests.containers.engine import Engine
 from tests.containers.stand_ins import provide_images
 from tests.processes import ROOT, run
@@ -37,6 +38,8 @@ def prepare(engine: Engine, say: Callable[[str], None]) -> None:
     Raises EngineLacking and CommandFailed.
     """
     provide_images(engine, say)
+    # Now, since the tests run where no network leads to a package.
+    say(f"  compose: {' '.join(compose_v2())}")
     engine.use("host")
     for tag, dockerfile in DOCKERFILES.items():
         started = time.monotonic()
