@@ -76,7 +76,8 @@ check_no_two_alike() {
     for one in $(password_variables); do
         for other in $(password_variables); do
             [ "$one" != "$other" ] || break
-            ! cmp -s "$(value_of "$one")" "$(value_of "$other")" ||
+            # Without the newlines at their ends, as they are read.
+            [ "$(cat "$(value_of "$one")")" != "$(cat "$(value_of "$other")")" ] ||
                 fault "$one: the same password as $other; a role that shares another's keeps nobody out"
         done
     done
@@ -101,23 +102,21 @@ check_private_files() {
 
 # Copies the files, and lets the variables name the copies: they are in memory, and go with the container.
 copy_private_files() {
-    mask=$(umask)
-    umask 077
-    mkdir -p "$PRIVATE"
+    # shellcheck disable=SC2016  # the other shell's to expand
+    as_postgres sh -c 'umask 077 && mkdir -p "$1"' sh "$PRIVATE"
     for variable in $(password_variables); do
         copy "$(value_of "$variable")" "$PRIVATE/$variable"
         eval "export $variable=\$PRIVATE/\$variable"
     done
     copy "$TLS_FOLDER/server.crt" "$PRIVATE/server.crt"
     copy "$TLS_FOLDER/server.key" "$PRIVATE/server.key"
-    [ "$(id -u)" != 0 ] || chown -R postgres:postgres "$PRIVATE"
-    umask "$mask"
 }
 
-# By rename: PostgreSQL reads either the old file or the new one, and never a half.
+# By rename: PostgreSQL reads either the old file or the new one, and never a half. Root only reads here. Were it to write
+# where PostgreSQL's account may, a link that whoever broke into PostgreSQL laid there would lead it to any file.
 copy() {
-    cat "$1" >"$2.new"
-    mv -f "$2.new" "$2"
+    # shellcheck disable=SC2016  # the other shell's to expand
+    as_postgres sh -c 'umask 077 && cat >"$1.new" && mv -f "$1.new" "$1"' sh "$2" <"$1"
 }
 
 as_postgres() {

@@ -58,6 +58,8 @@ class Production:
             (folder / name).mkdir()
             if os.geteuid() == 0:
                 shutil.chown(folder / name, "postgres", "postgres")
+        (memory := folder / "memory").mkdir()
+        memory.chmod(0o1777)  # as /dev/shm is
         self.log = folder / "log"
         self.environment = {
             "PATH": f"{programs}:{binaries.folder}:{os.environ['PATH']}",
@@ -68,7 +70,7 @@ class Production:
             "POSTGRES_DB": "taskmanager",
             "INITDB_SCRIPTS": str(self.files / "initdb"),
             "TLS_FOLDER": str(self.certificates / "server"),
-            "TASKMANAGER_PRIVATE_FOLDER": str(folder / "private"),
+            "TASKMANAGER_PRIVATE_FOLDER": str(memory / "private"),
             **_write(folder, **self.passwords),
         }
         self.process: subprocess.Popen[str] | None = None
@@ -83,18 +85,21 @@ class Production:
             timeout=60,
         )
 
-    def start(self) -> None:
+    def begin(self) -> subprocess.Popen[str]:
         settings = [f"port={self.port}", f"unix_socket_directories={self.folder / 'socket'}", "fsync=off"]
         settings += ["log_statement=all", "log_min_duration_statement=0", "shared_preload_libraries=pg_stat_statements"]
         arguments = [part for setting in settings for part in ("-c", setting)]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [self.files / "entrypoint.sh", "postgres", *arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+
+    def start(self) -> None:
+        self.process = self.begin()
         deadline = time.monotonic() + 60
         while "listening on IPv4" not in self.log.read_text() or not self._answers():
             assert self.process.poll() is None, self.log.read_text()
@@ -199,7 +204,7 @@ def test_no_password_is_in_the_log_nor_in_the_statistics_of_statements(productio
 
 
 def test_what_postgresql_reads_is_its_accounts_alone(production: Production) -> None:
-    private = production.folder / "private"
+    private = production.folder / "memory/private"
     owner = (production.folder / "data").stat().st_uid
 
     assert {path.stat().st_uid for path in (private, *private.iterdir())} == {owner}
@@ -222,7 +227,7 @@ def test_passwords_and_certificate_are_renewed_while_it_serves(production: Produ
         assert after.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         production.connect("APP", old)
-    assert (production.folder / "private/server.crt").read_text() == served
+    assert (production.folder / "memory/private/server.crt").read_text() == served
     assert production.process is not None
     assert production.process.poll() is None
 
@@ -246,6 +251,54 @@ def test_it_starts_again_on_the_data_that_are_there(production: Production) -> N
 
     with production.connect("APP") as session:
         assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_log_has_nothing_of_a_row(production: Production) -> None:
+    """PostgreSQL's DETAIL of a statement that a constraint refuses is the row, with what people wrote into it."""
+    with production.connect("MIGRATOR") as migrator:
+        migrator.execute("CREATE TABLE bounded (words text CHECK (length(words) < 9))")
+    with production.connect("APP") as app, pytest.raises(psycopg.errors.CheckViolation):
+        app.execute("INSERT INTO bounded VALUES (concat('personal', %s::text))", ["-matter"])
+
+    written = production.log.read_text()
+    assert 'violates check constraint "bounded_words_check"' in written
+    assert "personal-matter" not in written
+
+
+def test_data_that_no_first_start_brought_to_its_end_are_not_served(folder: Path) -> None:
+    """The image's entrypoint takes whatever is in the folder for a whole database, one without roles as well."""
+    (parted := folder / "parted").mkdir(mode=0o711)
+    broken = Production(parted)
+    roles = broken.files / "initdb/10-roles.sh"
+    whole = roles.read_text()
+    # The server of the first start would be gone with its container.
+    roles.write_text('#!/bin/sh\npg_ctl --pgdata "$PGDATA" --silent --wait --mode fast stop\nexit 3\n')
+    assert broken.begin().wait(timeout=60) == 3, broken.log.read_text()
+    roles.write_text(whole)
+    assert (parted / "data/cluster/PG_VERSION").exists()
+
+    second = broken.called("entrypoint.sh")
+
+    assert second.returncode == 78, second.stderr
+    assert f"{parted}/data/cluster: a first start that makes the roles was not brought to its end here" in second.stderr
+    for password in broken.passwords.values():
+        assert password not in second.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has an account beside PostgreSQL's")
+def test_root_writes_nothing_where_postgresqls_account_may_lay_a_trap(production: Production) -> None:
+    """Whoever breaks into PostgreSQL has its account, and must not become root at the next renewal."""
+    aim = production.folder / "of-root"
+    aim.write_text("untouched")
+    aim.chmod(0o600)
+    trap = production.folder / "memory/private/server.crt.new"
+    trap.symlink_to(aim)
+    try:
+        production.called("renew.sh")
+    finally:
+        trap.unlink(missing_ok=True)
+
+    assert (aim.read_text(), aim.stat().st_uid) == ("untouched", 0)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +341,15 @@ def test_no_start_where_two_roles_share_a_password(production: Production) -> No
     shared = production.environment["APP_PASSWORD_FILE"]
 
     refused = production.called("entrypoint.sh", MIGRATOR_PASSWORD_FILE=shared)
+
+    assert refused.returncode == 78
+    assert "APP_PASSWORD_FILE: the same password as MIGRATOR_PASSWORD_FILE" in refused.stderr
+
+
+def test_a_newline_at_its_end_makes_no_other_password(production: Production, tmp_path: Path) -> None:
+    (bare := tmp_path / "bare").write_text(production.passwords["APP"])
+
+    refused = production.called("entrypoint.sh", MIGRATOR_PASSWORD_FILE=str(bare))
 
     assert refused.returncode == 78
     assert "APP_PASSWORD_FILE: the same password as MIGRATOR_PASSWORD_FILE" in refused.stderr
