@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
@@ -26,8 +27,6 @@ REPLICATED = (BASE, PRODUCTION, REPLICAS, PRODUCTION_REPLICAS)
 KNOWN = re.compile(r"password|admin|:user@|development", re.IGNORECASE)
 # What is a name or a place, and holds none.
 HARMLESS = {"GF_SECURITY_ADMIN_USER", "TASKMANAGER_DISK_FOLDER"}
-# It is only pulled, for who asks for it, and nothing of production speaks to it.
-NOT_OF_PRODUCTION = {"bugsink"}
 
 
 def known_values(compose: Json) -> list[str]:
@@ -35,7 +34,6 @@ def known_values(compose: Json) -> list[str]:
     return [
         f"{name}: {variable}={value}"
         for name, service in compose["services"].items()
-        if name not in NOT_OF_PRODUCTION
         for variable, value in (service.get("environment") or {}).items()
         if variable not in HARMLESS and not f"{value}".startswith("/run/secrets/") and KNOWN.search(f"{value}")
     ]
@@ -91,6 +89,42 @@ def test_the_key_for_development_is_mounted_nowhere_where_it_counts(version: str
     for name in ("incidents", "alertmanager"):
         [source] = [source for source, target in _mounts(services[name]) if target == "/run/secrets/incidents_key"]
         assert "/docker/secrets/incidents_key" in source, f"{name}: {source}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("files", [SINGLE, REPLICATED], ids=["single", "replicas"])
+def test_no_data_of_development_are_taken_over(version: str, files: tuple[str, ...]) -> None:
+    """Grafana keeps the password of its first start, PostgreSQL its superuser's, Alertmanager its silences."""
+    of_development = _kept(merged(version, BASE))
+    assert {"db", "grafana", "backup", "incidents", "prometheus", "alertmanager"} <= of_development.keys()
+
+    of_production = _kept(merged(version, *files))
+
+    assert of_production.keys() == of_development.keys()
+    for name, places in of_production.items():
+        assert places.keys() == of_development[name].keys(), name
+        assert set(places.values()).isdisjoint(of_development[name].values()), name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_has_a_known_password_and_no_other_way_ends_at_once(version: str) -> None:
+    """Where its profile is asked for."""
+    service = merged(version, *SINGLE)["services"]["bugsink"]
+    program, *arguments = service["entrypoint"]
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 78
+    assert "bugsink: not in production" in done.stderr
+
+
+def _kept(compose: Json) -> dict[str, dict[str, str]]:
+    """By service the volumes that the engine keeps, by their place."""
+    kept = {
+        name: {target: source for source, target in _mounts(service) if not source.startswith((".", "/"))}
+        for name, service in compose["services"].items()
+        if service.get("volumes")
+    }
+    return {name: places for name, places in kept.items() if places}
 
 
 def _mounts(service: Json) -> list[tuple[str, str]]:
