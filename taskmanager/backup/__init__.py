@@ -7,6 +7,7 @@
     contents.py      what the tables hold, as checksums
     roles.py         the roles that a database uses; roles_sql.py the statements that make them
     privileges.py    who owns what, and who may do what
+    snapshot.py      the tables locked, and then a snapshot of them
     making.py        a dump and its checksums of one snapshot
     verification.py  the backup restored into a database that is dropped again
     restoring.py     the backup brought back, and the proof

@@ -30,20 +30,12 @@ from taskmanager.backup.history import History, read_history
 from taskmanager.backup.manifest import Manifest, Outcome, Verification
 from taskmanager.backup.privileges import read_privileges
 from taskmanager.backup.roles import Roles, read_roles
+from taskmanager.backup.snapshot import LOCK_TIMEOUT, locked_snapshot
 from taskmanager.backup.tool_process import run_tool
 from taskmanager.backup.verdict import verdict
 
 # In place of the verdict while somebody migrates, which is another one a moment later.
 MIGRATING = "migrating"
-
-# A migration that holds a table is waited for so long, by pg_dump and by us.
-LOCK_TIMEOUT = "60s"
-
-_SNAPSHOT = f"""
-    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
-    SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'
-"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ def make_backup(url: str, application_url: str, folder: BackupFolder, lock: int)
         major, version = server_version(connection)
         with tool_address(url) as address:
             tools = find_tools(major, tls=address.demands_tls)
-            connection.execute(_SNAPSHOT)
+            locked_snapshot(connection)
             facts = _facts(connection)
             with folder.new(facts.database, made_at) as work:
                 tables = _dump(connection, tools, address, work / DUMP, lock)

@@ -25,15 +25,17 @@ _WITHIN_S = 60.0
 
 
 @contextmanager
-def held_up(database: Database) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """A table that nobody can read: a dump waits in its middle, its file begun."""
-    with psycopg.connect(database.migrator_url, autocommit=True) as holding:
-        holding.execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+def held_up(
+    database: Database, table: str = "pg_largeobject_metadata"
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A table that nobody can read. By default one that pg_dump alone reads: it waits in its middle, its file begun."""
+    with psycopg.connect(database.admin_url, autocommit=True) as holding:
+        holding.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield holding
 
 
 def _wait_until_dumping(commands: Commands, process: subprocess.Popen[str]) -> None:
-    """Until pg_dump waits for the table, which is after it has begun its file."""
+    """Until somebody waits for the table that is held up."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
         " AND application_name = 'taskmanager backup'"
@@ -43,7 +45,7 @@ def _wait_until_dumping(commands: Commands, process: subprocess.Popen[str]) -> N
         while time.monotonic() < deadline:
             assert process.poll() is None, process.communicate()
             row = admin.execute(waiting, [commands.database.name]).fetchone()
-            if row and row[0] == 2:  # pg_dump, and the session that reads the checksums
+            if row and row[0] == 1:
                 return
             time.sleep(0.05)
     raise AssertionError("no dump waits for the table")
@@ -112,8 +114,15 @@ def test_two_at_once_are_one(commands: Commands) -> None:
     assert len(commands.names) == 1
 
 
-def test_a_session_that_is_ended_on_the_server_ends_the_backup(commands: Commands) -> None:
-    with held_up(commands.database):
+@pytest.mark.parametrize(
+    ("table", "status", "told"),
+    [("tasks", 69, "the session was lost"), ("pg_largeobject_metadata", 1, "pg_dump failed")],
+    ids=["before the dump", "in the dump"],
+)
+def test_a_session_that_is_ended_on_the_server_ends_the_backup(
+    commands: Commands, table: str, status: int, told: str
+) -> None:
+    with held_up(commands.database, table):
         process = commands.start("backup")
         _wait_until_dumping(commands, process)
         with psycopg.connect(commands.database.admin_url, autocommit=True) as admin:
@@ -124,8 +133,8 @@ def test_a_session_that_is_ended_on_the_server_ends_the_backup(commands: Command
             )
         _, said = process.communicate(timeout=20)
 
-    assert process.returncode == 69
-    assert "the session was lost" in said
+    assert process.returncode == status
+    assert told in said
     assert (commands.names, commands.left_over) == ([], [])
 
 
