@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskmanager.backup.client_tools import ANY, find_tools
+from taskmanager.backup.client_tools import ANY, ClientTools, find_tools
 from taskmanager.backup.connecting import Connection, connected, server_version, tool_address
 from taskmanager.backup.errors import BackupError
 from taskmanager.backup.folder import Backup
@@ -18,6 +18,19 @@ _OWNS = """
 """
 
 
+def fitting_tools(backup: Backup, connection: Connection, *, tls: bool) -> ClientTools:
+    """The programs that can bring the dump into the session's server.
+
+    Raises
+    ------
+    BackupError: the server is older than the dump, or no such programs are here.
+    """
+    major, version = server_version(connection)
+    _refuse_an_older_server(backup.manifest, major, version)
+    below = TRANSACTION_TIMEOUT if major < TRANSACTION_TIMEOUT else ANY
+    return find_tools(max(major, backup.manifest.tool_major), below=below, tls=tls)
+
+
 def load(backup: Backup, url: str, *, with_roles: bool) -> None:
     """Restore the dump into an empty database, all of it or nothing.
 
@@ -25,15 +38,12 @@ def load(backup: Backup, url: str, *, with_roles: bool) -> None:
     ----------
     with_roles: give each object to its owner and grant what was granted; the roles must be there.
     """
-    with connected(url) as connection:
-        major, version = server_version(connection)
-    _refuse_an_older_server(backup.manifest, major, version)
     arguments = ["--no-password", "--exit-on-error", "--single-transaction"]
     if not with_roles:
         arguments += ["--no-owner", "--no-privileges"]
     with tool_address(url) as address:
-        below = TRANSACTION_TIMEOUT if major < TRANSACTION_TIMEOUT else ANY
-        tools = find_tools(max(major, backup.manifest.tool_major), below=below, tls=address.demands_tls)
+        with connected(url) as connection:
+            tools = fitting_tools(backup, connection, tls=address.demands_tls)
         run_tool(
             tools.pg_restore,
             [*arguments, f"--dbname={_database(address.environment)}", str(backup.dump)],

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
+from migration_gate.postgres.url import masked_url
 from migration_gate.status import SchemaStatus
 from taskmanager.backup import archive, roles_sql, target
 from taskmanager.backup.comparison import contents_that_differ, rights_that_differ, server_roles_that_differ
-from taskmanager.backup.connecting import Connection, connected, told_of_server
+from taskmanager.backup.connecting import Connection, connected, told_of_server, tool_address
 from taskmanager.backup.default_privileges import suspended_default_privileges
 from taskmanager.backup.errors import DIFFERS, BackupError
 from taskmanager.backup.folder import ROLES, Backup, check_files
@@ -31,13 +32,14 @@ class Restoration:
     ----------
     url: the database, as the role that is to own the tables, or as a superuser.
     application_url: the same database as the role that serves, None where nothing is to be tried as that role.
-    make_room: what is done before a database that is not empty is emptied; None forbids it.
+    make_room: what is done before a database that is not empty is emptied; it returns the backup of what is there, or
+        None where that may be lost. None in its place forbids it.
     with_roles: whether owners and grants are restored. Without, everything belongs to the role of `url`.
     """
 
     url: str = field(repr=False)
     application_url: str | None = field(default=None, repr=False)
-    make_room: Callable[[], None] | None = None
+    make_room: Callable[[], Backup | None] | None = None
     with_roles: bool = True
 
 
@@ -75,7 +77,8 @@ def restore(backup: Backup, restoration: Restoration) -> Report:
         if restoration.with_roles:
             with report.timed("roles"):
                 report.roles_made = _with_its_roles(backup, connection)
-        emptied = _make_room(restoration, connection, report)
+        _check_the_programs(backup, restoration.url, connection)
+        before = _make_room(restoration, connection, report)
         _tell_of_others(connection, report)
         with report.timed("load"):
             try:
@@ -83,7 +86,7 @@ def restore(backup: Backup, restoration: Restoration) -> Report:
                 with suspended_default_privileges(connection) if restoration.with_roles else nullcontext():
                     archive.load(backup, restoration.url, with_roles=restoration.with_roles)
             except BackupError as error:
-                raise BackupError(_left(error, emptied=emptied), solution=error.solution) from None
+                raise _left(error, before) from None
         with report.timed("proof"):
             _prove(backup.manifest, restoration, connection, report)
         with report.timed("statistics"):
@@ -92,9 +95,28 @@ def restore(backup: Backup, restoration: Restoration) -> Report:
     return report
 
 
-def _left(error: BackupError, *, emptied: bool) -> str:
-    after = "the database was emptied before, and is empty now" if emptied else "the database is as empty as before"
-    return f"{error.message}; {after}"
+def _check_the_programs(backup: Backup, url: str, connection: Connection) -> None:
+    """Before anything is dropped for a dump that nothing here can bring into this server."""
+    with tool_address(url) as address:
+        archive.fitting_tools(backup, connection, tls=address.demands_tls)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was in the database: whether it was emptied, and the backup that holds what was there."""
+
+    emptied: bool
+    kept: Backup | None = None
+
+
+def _left(error: BackupError, before: _Before) -> BackupError:
+    if not before.emptied:
+        return BackupError(f"{error.message}; the database is as empty as before", solution=error.solution)
+    message = f"{error.message}; the database was emptied before, and is empty now"
+    if before.kept is None:
+        return BackupError(message, solution=error.solution)
+    back = f"what was there is in {before.kept.name}, which taskmanager restore brings back"
+    return BackupError(f"{message}; {back}", solution=error.solution)
 
 
 def _with_its_roles(backup: Backup, connection: Connection) -> list[str]:
@@ -133,23 +155,23 @@ def _what_it_may(connection: Connection) -> tuple[bool, bool]:
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
-def _make_room(restoration: Restoration, connection: Connection, report: Report) -> bool:
+def _make_room(restoration: Restoration, connection: Connection, report: Report) -> _Before:
     found = target.objects(connection)
     if not found:
-        return False
+        return _Before(emptied=False)
     if restoration.make_room is None:
         named = ", ".join(found[:_MOST_NAMED]) + (f" and {len(found) - _MOST_NAMED} more" * (len(found) > _MOST_NAMED))
         raise BackupError(
-            f"the database is not empty ({named}), and nothing of it was touched",
+            f"the database {masked_url(restoration.url)} is not empty ({named}), and nothing of it was touched",
             solution="restore into an empty one, or say --replace, which backs it up first and then drops all of it",
         )
     with report.timed("backup of what was there"):
-        restoration.make_room()
+        kept = restoration.make_room()
     with report.timed("emptying"):
-        target.empty(connection)
+        target.empty(connection, kept.manifest if kept is not None else None)
     if left := target.objects(connection):
         raise BackupError(f"the database could not be emptied: {', '.join(left[:_MOST_NAMED])}", solution="drop it")
-    return True
+    return _Before(emptied=True, kept=kept)
 
 
 def _tell_of_others(connection: Connection, report: Report) -> None:

@@ -1,11 +1,14 @@
 """A snapshot of a database none of whose tables anybody can rewrite any more.
 
 A statement that rewrites a table, such as ALTER COLUMN … TYPE or TRUNCATE, leaves it empty to every snapshot from
-before it: checksums and dump would agree that there are no rows, and the trial would find just that. So the tables are
-locked first and the snapshot is taken afterwards; pg_dump alone locks them too late, since it gets the snapshot from us.
+before it: checksums and dump would agree that there are no rows, and the trial would find just that. So the tables
+are locked first and the snapshot is taken afterwards; pg_dump locks them too late, since it gets the snapshot from us.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -47,7 +50,7 @@ def locked_snapshot(connection: Connection) -> None:
         tables = connection.execute(_TABLES).fetchall()
         connection.execute(_BEGIN)
         try:
-            _lock(connection, [(schema, table) for _, schema, table in tables])
+            _lock(connection, tables, "ACCESS SHARE")
             # The first statement that needs a snapshot.
             if connection.execute(_TABLES).fetchall() == tables:
                 return
@@ -62,8 +65,13 @@ def locked_snapshot(connection: Connection) -> None:
     raise BackupError("tables were made and dropped all the time", solution="try again when nobody migrates")
 
 
-def _lock(connection: Connection, names: list[tuple[str, str]]) -> None:
+def lock_tables(connection: Connection, mode: LiteralString) -> None:
+    """Lock every table that is there, until the caller's transaction ends."""
+    _lock(connection, connection.execute(_TABLES).fetchall(), mode)
+
+
+def _lock(connection: Connection, tables: Sequence[tuple[int, str, str]], mode: LiteralString) -> None:
     # LOCK TABLE takes no snapshot.
-    if names:
-        tables = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(*name)) for name in names)
-        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
+    if tables:
+        names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(*name)) for _, *name in tables)
+        connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode)))

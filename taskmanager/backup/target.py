@@ -10,7 +10,10 @@ from psycopg import sql
 from migration_gate.lock import lock_key
 from migration_gate.tables import VersionTable
 from taskmanager.backup.connecting import Connection
-from taskmanager.backup.errors import AnotherAtWork
+from taskmanager.backup.contents import read_contents
+from taskmanager.backup.errors import AnotherAtWork, BackupError
+from taskmanager.backup.manifest import Manifest
+from taskmanager.backup.snapshot import lock_tables
 
 # Whoever uses a table is waited for so long before it is dropped.
 _LOCK_TIMEOUT = "10s"
@@ -57,10 +60,26 @@ def objects(connection: Connection) -> list[str]:
     return [f"{kind} {name}" for kind, name in connection.execute(_OBJECTS).fetchall()]
 
 
-def empty(connection: Connection) -> None:
-    """Drop all of it in one transaction."""
+def empty(connection: Connection, kept: Manifest | None) -> None:
+    """Drop all of it in one transaction.
+
+    Parameters
+    ----------
+    kept: the backup of what is there, which must hold all of it; None where it may be lost.
+
+    Raises
+    ------
+    BackupError: something was written since that backup. Nothing was dropped.
+    """
     with connection.transaction():
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(_LOCK_TIMEOUT))
+        if kept is not None:
+            lock_tables(connection, "ACCESS EXCLUSIVE")
+            if read_contents(connection) != kept.tables:
+                raise BackupError(
+                    f"what is there was written to after its backup {kept.name}, and nothing of it was touched",
+                    solution="stop whoever writes, and try again; or say --without-backup where it may be lost",
+                )
         for kind, name in connection.execute(_OBJECTS).fetchall():
             # Quoted by the server that gave the names.
             connection.execute(f"DROP {kind} IF EXISTS {name} CASCADE".encode())

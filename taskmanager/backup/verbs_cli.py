@@ -83,12 +83,13 @@ def _restore(options: argparse.Namespace, settings: Settings) -> int:
         _say("--without-backup says something about --replace alone")
         return 2
     application_url = _application_url(options, settings, url)
-    make_room: Callable[[], None] | None = None
+    make_room: Callable[[], Backup | None] | None = None
     if options.replace:
 
-        def make_room() -> None:
-            if not options.without_backup:
-                _keep_what_is_there(Request(url, application_url or url, folder, _scratch_url(settings)))
+        def make_room() -> Backup | None:
+            if options.without_backup:
+                return None
+            return _keep_what_is_there(Request(url, application_url or url, folder, _scratch_url(settings)))
 
     report = restore(backup, Restoration(url, application_url, make_room, with_roles=not options.without_roles))
     if options.json:
@@ -98,14 +99,15 @@ def _restore(options: argparse.Namespace, settings: Settings) -> int:
     return exit_status(report)
 
 
-def _keep_what_is_there(request: Request) -> None:
+def _keep_what_is_there(request: Request) -> Backup:
     backup = take(request).backup
     _say(told(backup))
-    if backup.manifest.verification.outcome is Outcome.FAILED:
+    if not backup.manifest.verified:
         raise BackupError(
-            "what is there could not be backed up well enough to be dropped, and nothing of it was touched",
-            solution="mend that first, or say --without-backup where it may be lost",
+            "the backup of what is there is not verified, so that nothing of it was touched",
+            solution="mend what its trial lacks, or say --without-backup where what is there may be lost",
         )
+    return backup
 
 
 def _backups(options: argparse.Namespace, settings: Settings) -> int:

@@ -58,7 +58,7 @@ def test_a_table_that_is_made_anew_while_the_list_is_read_is_locked_all_the_same
                 migrating.execute(next(turns, "SELECT 1"))
             return answer
 
-        connection.execute = and_then_migrate  # type: ignore[method-assign]
+        connection.execute = and_then_migrate  # type: ignore[assignment,method-assign]
         locked_snapshot(connection)
 
         held = read(

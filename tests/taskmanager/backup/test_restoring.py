@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +12,10 @@ import pytest
 
 from migration_gate.lock import lock_key
 from stack.postgres import Cluster, temporary_cluster
+from taskmanager.backup.errors import BackupError
+from taskmanager.backup.folder import Backup, BackupFolder
+from taskmanager.backup.restoring import Restoration, restore
+from taskmanager.backup.taking import Request, take
 from tests.databases import Database
 from tests.processes import Service, run_alembic
 from tests.taskmanager.backup.commands import Commands
@@ -101,6 +107,69 @@ def test_replacing_backs_up_what_was_there(commands: Commands) -> None:
     commands.json("restore", before, "--replace", "--without-backup")
     assert commands.database.execute("SELECT count(*) FROM tasks") == [(51,)]
     assert len(commands.names) == 2
+
+
+def _of_version(commands: Commands, name: str, major: int) -> None:
+    file = commands.folder / name / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"server_major": major}))
+
+
+def test_nothing_is_dropped_for_a_backup_that_the_server_cannot_read(commands: Commands) -> None:
+    first = commands.backup()["name"]
+    _of_version(commands, first, 99)
+
+    done = commands.run("restore", first, "--replace", "--without-backup")
+
+    assert done.returncode == 1
+    assert "to newer versions and not to older ones" in done.stderr
+    assert commands.database.execute("SELECT count(*) FROM tasks") == [(50,)]
+
+
+def test_nothing_is_dropped_whose_backup_nobody_could_try(commands: Commands) -> None:
+    first = commands.backup()["name"]
+
+    without = Commands(commands.database, commands.folder, scratch=False)
+    done = without.run("restore", first, "--replace")
+
+    assert done.returncode == 1
+    assert "is not verified" in done.stderr
+    assert commands.database.execute("SELECT count(*) FROM tasks") == [(50,)]
+
+
+def test_nothing_is_dropped_that_was_written_after_its_backup(commands: Commands) -> None:
+    """The service goes on while its database is backed up: what it answered meanwhile would be in neither."""
+    commands.backup()
+    folder = BackupFolder(commands.folder)
+    first = folder.find("latest")
+    of = commands.database
+
+    def then_written_to() -> Backup:
+        kept = take(Request(of.migrator_url, of.app_url, folder, of.admin_url)).backup
+        commands.database.execute("UPDATE tasks SET title = 'since' WHERE id = 7")
+        return kept
+
+    with pytest.raises(BackupError, match="was written to after its backup"):
+        restore(first, Restoration(commands.database.migrator_url, None, then_written_to))
+
+    assert commands.database.execute("SELECT title FROM tasks WHERE id = 7") == [("since",)]
+
+
+def test_where_it_fails_after_the_database_was_emptied_the_way_back_is_named(commands: Commands) -> None:
+    first = commands.backup()["name"]
+    file = commands.folder / first / "manifest.json"
+    manifest = json.loads(file.read_text())
+    dump = commands.folder / first / "database.dump"
+    dump.write_bytes(b"no archive")
+    manifest["files"]["database.dump"] = {"bytes": 10, "sha256": hashlib.sha256(b"no archive").hexdigest()}
+    file.write_text(json.dumps(manifest))
+
+    done = commands.run("restore", first, "--replace")
+
+    assert done.returncode == 1
+    (kept,) = set(commands.names) - {first}
+    assert f"what was there is in {kept}" in done.stderr
+    commands.json("restore", kept)
+    assert commands.database.execute("SELECT count(*) FROM tasks") == [(50,)]
 
 
 def test_a_table_that_somebody_uses_is_waited_for_and_then_left(commands: Commands) -> None:
