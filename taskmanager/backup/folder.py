@@ -86,23 +86,35 @@ class BackupFolder:
 
         Raises
         ------
-        NotThatBackup: there is none, or its manifest cannot be read.
+        NotThatBackup: there is none, or its manifest cannot be read; or `latest` could be that of several databases.
         """
         if name == "latest":
-            newest = next((backup for backup in self.backups() if backup.manifest.verified), None)
-            if newest is None:
-                raise NotThatBackup(
-                    f"{self.path} holds no verified backup", solution="taskmanager backups lists what it holds"
-                )
-            return newest
+            return self._latest()
         path = self.path / name if _NAME.fullmatch(name) else Path(name)
         if not path.is_dir():
             raise NotThatBackup(f"there is no backup {path}", solution="taskmanager backups lists those that there are")
         return _read(path)
 
+    def _latest(self) -> Backup:
+        verified = [backup for backup in self.backups() if backup.manifest.verified]
+        if not verified:
+            raise NotThatBackup(
+                f"{self.path} holds no verified backup", solution="taskmanager backups lists what it holds"
+            )
+        databases = sorted({backup.manifest.database for backup in verified})
+        if len(databases) > 1:
+            raise NotThatBackup(
+                f"{self.path} holds verified backups of several databases ({', '.join(databases)})",
+                solution="name the backup, which taskmanager backups lists; and give each database a folder of its own",
+            )
+        return verified[0]
+
     def _named(self) -> Iterator[Path]:
-        if self.path.is_dir():
-            yield from (path for path in sorted(self.path.iterdir()) if path.is_dir() and _NAME.fullmatch(path.name))
+        try:
+            found = sorted(self.path.iterdir()) if self.path.is_dir() else []
+            yield from (path for path in found if path.is_dir() and _NAME.fullmatch(path.name))
+        except OSError as error:
+            raise BackupError(f"the folder {self.path} cannot be read: {reason(error)}") from None
 
     @contextmanager
     def new(self, database: str, made_at: datetime) -> Iterator[Path]:

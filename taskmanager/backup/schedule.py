@@ -47,8 +47,7 @@ class Scheduler:
         """Until an exception ends it, which SIGTERM raises."""
         in_a_row = 0
         while True:
-            _wait(self._due_in_s())
-            if self._succeeds():
+            if self._comes_due() and self._succeeds():
                 in_a_row = 0
                 continue
             in_a_row += 1
@@ -57,20 +56,27 @@ class Scheduler:
             logger.info("next attempt in %d s", pause_s)
             time.sleep(pause_s)
 
+    def _comes_due(self) -> bool:
+        """Wait until the next is due; false where the folder cannot be read, which is a failure like any other."""
+        try:
+            # In short steps, and by the wall clock: that of a machine that sleeps stands still.
+            while (due_in_s := self._due_in_s()) > 0:
+                time.sleep(min(due_in_s, _LOOK_EVERY_S))
+        except BackupError as error:
+            logger.error("backup failed: %s", error.message, extra={"solution": error.solution})
+            return False
+        return True
+
     def _due_in_s(self) -> float:
-        newest = next(
-            (
-                backup.manifest
-                for backup in self.folder.backups()
-                if backup.manifest.verification.outcome is not Outcome.FAILED
-            ),
-            None,
+        now = datetime.now(UTC)
+        made = (
+            backup.manifest.made_at
+            for backup in self.folder.backups()
+            if backup.manifest.verification.outcome is not Outcome.FAILED
         )
-        if newest is None:
-            return 0.0
-        age_s = (datetime.now(UTC) - newest.made_at).total_seconds()
-        # One from the future was made before the clock was set back.
-        return 0.0 if age_s < 0 else self.schedule.every_s - age_s
+        # One from the future was made before the clock was set back, and says nothing of when the next is due.
+        newest = max((at for at in made if at <= now), default=None)
+        return 0.0 if newest is None else self.schedule.every_s - (now - newest).total_seconds()
 
     def _succeeds(self) -> bool:
         try:
@@ -104,10 +110,3 @@ def _told(backup: Backup, deleted: tuple[str, ...]) -> bool:
         return True
     logger.error("backup made, and its trial failed: %s", why, extra=facts)
     return False
-
-
-def _wait(due_in_s: float) -> None:
-    """By the wall clock in short steps: the clock of a machine that sleeps stands still."""
-    until = time.time() + due_in_s
-    while (left := until - time.time()) > 0:
-        time.sleep(min(left, _LOOK_EVERY_S))

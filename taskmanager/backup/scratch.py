@@ -20,7 +20,7 @@ VARIABLE = "TASKMANAGER_BACKUP_SCRATCH_URL"
 _SURELY_CONNECTED_S = 60
 _LEFT = """
     SELECT datname::text FROM pg_database d
-    WHERE datname ~ '^migration_gate_backup_[0-9]+_' AND pg_has_role(current_user, datdba, 'MEMBER')
+    WHERE datname ~ '^migration_gate_backup_[0-9]{1,12}_[0-9a-f]{12}$' AND pg_has_role(current_user, datdba, 'MEMBER')
       AND split_part(datname, '_', 4)::bigint < %s
       AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)
 """
@@ -28,7 +28,7 @@ _MAY = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_use
 
 
 class NoScratch(BackupError):
-    """No database may be made: the backup cannot be tried."""
+    """No database may be made, or none could be: the backup cannot be tried."""
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def scratch(url: str) -> Iterator[str]:
 
     Raises
     ------
-    NoScratch: the role may not make one.
-    BackupError: the server cannot be reached, or refuses.
+    NoScratch: the role may not make one, or the server could not.
+    BackupError: the server cannot be reached.
     """
     with connected(url) as connection:
         row = connection.execute(_MAY).fetchone()
@@ -54,7 +54,7 @@ def scratch(url: str) -> Iterator[str]:
         with scratch_database(url, f"backup_{int(time.time())}", named_by=VARIABLE) as made, connected(made):
             yield made
     except MigrationGateError as error:
-        raise BackupError(error.message, solution=error.solution) from None
+        raise NoScratch(error.message, solution=error.solution) from None
 
 
 def _drop_what_was_left(connection: Connection) -> None:

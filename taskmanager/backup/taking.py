@@ -14,7 +14,7 @@ from taskmanager.backup.lock import folder_lock
 from taskmanager.backup.making import make_backup
 from taskmanager.backup.manifest import Outcome, Verification
 from taskmanager.backup.retention import Retention, superfluous
-from taskmanager.backup.verification import Trial, verify
+from taskmanager.backup.verification import NotTried, Trial, verify
 
 logger = logging.getLogger(__name__)
 
@@ -70,25 +70,31 @@ def take(request: Request) -> Taken:
         # Where the newest is bad, an older one may be what somebody will need.
         if backup.manifest.verification.outcome is Outcome.FAILED:
             return Taken(backup, ())
-        return Taken(backup, _pruned(request))
+        return Taken(backup, _pruned(request, backup))
 
 
 def tried(backup: Backup, trial: Trial) -> Backup:
-    """The backup with what its trial found; where it could not be tried, with the reason."""
+    """The backup with what its trial found; where it could not be tried, with the reason.
+
+    That reason is noted where nothing is known of the backup. What an earlier trial found stays on the disk.
+    """
     try:
         return verify(backup, trial)
-    except BackupError as error:
-        problems = (f"it could not be tried: {error}",)
-        verification = Verification(Outcome.NOT_TRIED, datetime.now(UTC), problems=problems)
-        return rewrite_manifest(backup, backup.manifest.with_verification(verification))
+    except NotTried as error:
+        verification = Verification(Outcome.NOT_TRIED, datetime.now(UTC), problems=(str(error),))
+        manifest = backup.manifest.with_verification(verification)
+        known = backup.manifest.verification.outcome is not Outcome.NOT_TRIED
+        return Backup(backup.path, manifest) if known else rewrite_manifest(backup, manifest)
 
 
-def _pruned(request: Request) -> tuple[str, ...]:
-    backups = request.folder.backups()
+def _pruned(request: Request, new: Backup) -> tuple[str, ...]:
+    # Those of another database are not this one's to count, nor to delete.
+    backups = [each for each in request.folder.backups() if each.manifest.database == new.manifest.database]
     names = superfluous([backup.manifest for backup in backups], request.retention, datetime.now(UTC))
     deleted = []
     for backup in backups:
-        if backup.name in names:
+        # By a clock that was set back the new one may be the oldest.
+        if backup.name in names and backup.name != new.name:
             try:
                 request.folder.delete(backup)
             except BackupError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -14,7 +14,7 @@ from taskmanager.backup import archive
 from taskmanager.backup.client_tools import NoTools
 from taskmanager.backup.comparison import contents_that_differ, rights_that_differ
 from taskmanager.backup.connecting import connected
-from taskmanager.backup.errors import BackupError, NotReachable, NotThatBackup
+from taskmanager.backup.errors import BackupError, NotReachable, NotThatBackup, ToolFailed
 from taskmanager.backup.folder import Backup, check_files, rewrite_manifest
 from taskmanager.backup.making import MIGRATING
 from taskmanager.backup.manifest import Outcome, Verification
@@ -37,32 +37,33 @@ class Trial:
     application_url: str | None
 
 
+class NotTried(BackupError):
+    """The backup could not be tried, for a reason that says nothing of it."""
+
+
 def verify(backup: Backup, trial: Trial) -> Backup:
     """Try it, and note in its manifest how that went.
 
     Raises
     ------
-    BackupError: the scratch server cannot be reached. Nothing is known of the backup then, and nothing noted.
+    NotTried: no scratch database can be had, or its server went away. Nothing is known of the backup then, and nothing
+        noted.
     """
     began = time.monotonic()
     try:
         check_files(backup)
         verification = _tried(backup, trial)
-    except (NoScratch, NoTools) as error:
-        verification = Verification(Outcome.NOT_TRIED, datetime.now(UTC), problems=(str(error),))
-    except NotReachable:
-        raise
     except NotThatBackup as error:
         verification = Verification(Outcome.FAILED, datetime.now(UTC), problems=(error.message,))
+    except (NoScratch, NoTools) as error:
+        raise NotTried(str(error)) from None
+    except NotReachable as error:
+        raise NotTried(f"it could not be tried: {error}") from None
     except BackupError as error:
         verification = Verification(
             Outcome.FAILED, datetime.now(UTC), problems=(f"it could not be restored: {error.message}",)
         )
-    noted = Verification(
-        **{name: getattr(verification, name) for name in ("outcome", "at", "roles", "schema", "as_application")},
-        problems=verification.problems,
-        duration_s=round(time.monotonic() - began, 3),
-    )
+    noted = replace(verification, duration_s=round(time.monotonic() - began, 3))
     return rewrite_manifest(backup, backup.manifest.with_verification(noted))
 
 
@@ -87,7 +88,12 @@ def _tried(backup: Backup, trial: Trial) -> Verification:
                     sql.Identifier(connection.info.dbname), sql.Identifier(manifest.roles.database.owner)
                 )
             )
-        archive.load(backup, url, with_roles=with_roles)
+        try:
+            archive.load(backup, url, with_roles=with_roles)
+        except ToolFailed:
+            # Where the server went away, which is no fault of the dump, this session is lost too.
+            connection.execute("SELECT 1")
+            raise
         problems = contents_that_differ(manifest, connection)
         if with_roles:
             problems += rights_that_differ(manifest, connection)

@@ -10,11 +10,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from taskmanager.backup.schedule import Schedule
+from taskmanager.backup.folder import BackupFolder
+from taskmanager.backup.schedule import Schedule, Scheduler
+from taskmanager.backup.taking import Request
 from tests.processes import free_port
 from tests.taskmanager.backup.commands import Commands
 
@@ -158,6 +161,51 @@ def test_the_pauses_after_failures_grow_up_to_an_hour(failures: int, pause_s: fl
 
 def test_no_pause_is_longer_than_the_interval() -> None:
     assert Schedule(every_s=30, max_age_s=1, retry_after_s=60).pause_s(3) == 30
+
+
+def _from_the_future(commands: Commands, name: str) -> None:
+    """What a backup looks like that was made while the clock was two days ahead."""
+    file = commands.folder / name / "manifest.json"
+    made_at = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"made_at": made_at}))
+
+
+def test_one_from_the_future_does_not_make_the_next_due_at_once_for_ever(commands: Commands) -> None:
+    first = commands.backup()["name"]
+    _from_the_future(commands, first)
+    scheduling = Scheduler(_request(commands), Schedule(every_s=86400, max_age_s=1, retry_after_s=60))
+    assert scheduling._due_in_s() == 0
+
+    commands.backup()
+
+    assert 86000 < scheduling._due_in_s() <= 86400
+
+
+def _request(commands: Commands) -> Request:
+    of = commands.database
+    return Request(of.migrator_url, of.app_url, BackupFolder(commands.folder), of.admin_url)
+
+
+def test_the_new_one_stays_though_by_the_clock_it_is_the_oldest(commands: Commands) -> None:
+    _from_the_future(commands, commands.backup()["name"])
+
+    new = commands.backup("--keep", "1")
+
+    assert new["name"] in commands.names
+
+
+def test_those_of_another_database_are_neither_counted_nor_deleted(commands: Commands) -> None:
+    others = commands.backup()["name"]
+    file = commands.folder / others / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"database": "another"}))
+
+    commands.backup("--keep", "1")
+
+    assert others in commands.names
+    done = commands.run("restore", "latest", "--replace")
+    assert done.returncode == 5
+    assert "of several databases" in done.stderr
+    assert commands.database.execute("SELECT count(*) FROM tasks") == [(50,)]
 
 
 @pytest.mark.parametrize("arguments", [("--every", "daily"), ("--keep", "0"), ("--listen", "9096"), ("--max-age", "1")])

@@ -233,16 +233,20 @@ def test_a_folder_that_cannot_be_made_is_told(commands: Commands, tmp_path: Path
 
 
 def test_a_scratch_database_that_a_killed_process_left_is_dropped_by_the_next(commands: Commands) -> None:
-    left, used = "migration_gate_backup_1000000000_0a", "migration_gate_backup_1000000000_0b"
+    left, used = "migration_gate_backup_1000000000_00000000000a", "migration_gate_backup_1000000000_00000000000b"
+    foreign = "migration_gate_backup_1000000000_of_the_team"
     with psycopg.connect(commands.database.admin_url, autocommit=True) as admin:
-        for name in (left, used):
+        for name in (left, used, foreign):
             admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
         try:
             with psycopg.connect(commands.database.admin_url.rpartition("/")[0] + f"/{used}"):
                 with scratch(commands.database.admin_url) as url:
                     assert "migration_gate_backup_" in url
-                remaining = "SELECT datname FROM pg_database WHERE datname LIKE 'migration_gate_backup_1000000000_%'"
-                assert admin.execute(remaining).fetchall() == [(used,)]
+                remaining = (
+                    "SELECT datname FROM pg_database WHERE datname LIKE 'migration_gate_backup_1000000000_%' ORDER BY 1"
+                )
+                assert admin.execute(remaining).fetchall() == [(used,), (foreign,)]
         finally:
             admin.execute(f"DROP DATABASE IF EXISTS {left}")
+            admin.execute(f"DROP DATABASE IF EXISTS {foreign}")
             admin.execute(f"DROP DATABASE IF EXISTS {used} WITH (FORCE)")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from taskmanager.backup.client_tools import find_tools
 from tests.taskmanager.backup.commands import Commands
 
 Change = Callable[[dict[str, Any]], None]
@@ -180,6 +182,46 @@ def test_a_scratch_server_that_does_not_answer_says_nothing_of_the_backup(unveri
     assert done.returncode == 4
     assert "could not be tried" in done.stderr
     assert "not tried" in done.stdout
+
+
+@pytest.mark.parametrize("scratch", ["postgresql://a:b@127.0.0.1:1/none", ""], ids=["no server", "no right"])
+def test_what_a_trial_has_found_stays_where_the_next_one_cannot_be_held(commands: Commands, scratch: str) -> None:
+    """Otherwise a scratch server that is away for an hour leaves nobody a verified backup."""
+    made = commands.backup()
+
+    done = commands.run("backups", "--verify", TASKMANAGER_BACKUP_SCRATCH_URL=scratch)
+
+    assert done.returncode == 4
+    assert f"{made['name']}: " in done.stderr
+    (found,) = commands.json("backups")
+    assert found["verification"] == made["verification"]
+
+
+def test_a_scratch_server_that_goes_away_in_the_middle_says_nothing_of_the_backup(
+    commands: Commands, tmp_path: Path
+) -> None:
+    """pg_restore fails, and not for the dump's sake."""
+    made = commands.backup()
+    tools = find_tools(18).folder
+    # Of the scratch database alone, which PGDATABASE names: other tests have theirs on this server.
+    others = "datname = '$PGDATABASE' AND pid <> pg_backend_pid()"
+    end_all = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    restore = f"""#!/bin/sh
+        [ "$1" = --version ] && exec {tools}/pg_restore "$@"
+        {tools}/psql -qc "{end_all}" "{commands.database.admin_url}" >&2
+        echo 'pg_restore: error: server closed the connection' >&2
+        exit 1
+    """
+    for name, does in (("pg_dump", f'#!/bin/sh\nexec {tools}/pg_dump "$@"\n'), ("pg_restore", restore)):
+        (tmp_path / name).write_text(does)
+        (tmp_path / name).chmod(0o755)
+
+    done = commands.run("backups", "--verify", TASKMANAGER_POSTGRES_BIN=str(tmp_path))
+
+    assert done.returncode == 4, done.stderr
+    assert "could not be tried" in done.stderr
+    (found,) = commands.json("backups")
+    assert found["verification"] == made["verification"]
 
 
 def test_no_backup_is_told_in_words_and_as_json(commands: Commands) -> None:
