@@ -95,23 +95,22 @@ def test_a_container_of_the_services_name_is_not_there(project: ComposeProject) 
 
 def test_the_log_is_followed(project: ComposeProject) -> None:
     project.wait_until_healthy("app")
-    following = project.start("logs", "-f", "--tail", "0", "app")
-    lines: list[str] = []
-    reading = threading.Thread(target=lambda: lines.extend(following.stdout or ()), daemon=True)
-    reading.start()
+    with project.start("logs", "-f", "--tail", "0", "app") as following:
+        lines: list[str] = []
+        reading = threading.Thread(target=lambda: lines.extend(following.stdout or ()), daemon=True)
+        reading.start()
 
-    def is_told() -> bool:
-        # Again each time: it follows from the moment on at which it has found the container.
-        httpx.get(f"{API}/tasks/1")
-        return any("http.route=/tasks/{id}" in line for line in list(lines))
+        def is_told() -> bool:
+            # Again each time: it follows from the moment on at which it has found the container.
+            httpx.get(f"{API}/tasks/1")
+            return any("http.route=/tasks/{id}" in line for line in list(lines))
 
-    try:
-        wait_until(is_told, "a request is in what is followed", 60)
-        assert following.poll() is None, "logs -f ended by itself"
-    finally:
-        following.kill()
-        following.wait()
-        reading.join(timeout=10)
+        try:
+            wait_until(is_told, "a request is in what is followed", 60)
+            assert following.poll() is None, "logs -f ended by itself"
+        finally:
+            following.kill()
+            reading.join(timeout=10)
 
 
 def test_prometheus_has_every_target(project: ComposeProject, prometheus: PrometheusApi) -> None:

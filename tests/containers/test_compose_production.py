@@ -157,7 +157,7 @@ def _no_keys(secrets: Path) -> None:
     [
         ("db", _known_password_of("app_password"), "the password in /run/secrets/app_password is one that everybody"),
         ("db", _known_password_of("postgres_password"), "POSTGRES_PASSWORD_FILE: the password in"),
-        ("app", _known_address, "DATABASE_URL_FILE: the password is one that everybody knows"),
+        ("app", _known_address, "DATABASE_URL: the password is one that everybody knows"),
         ("app", _plain_address, "does not demand TLS, and the database is not on this machine"),
         ("app", _no_keys, "TASKMANAGER_KEYS_FILE"),
         ("incidents", _known_incidents_key, "the key is the one for development, which everybody knows"),
