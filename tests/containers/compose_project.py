@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import pytest
 
 from tests.containers.compose_programs import compose_v1, compose_v2
 from tests.containers.containers import Container
@@ -21,6 +22,9 @@ from tests.processes import ROOT
 
 Generation = Literal["1.29", "2"]
 GENERATIONS: tuple[Generation, ...] = ("1.29", "2")
+
+# What compose makes of the files is asked of both. What its containers do then is not its doing: once is enough.
+of_one_generation = pytest.mark.parametrize("project", GENERATIONS[:1], indirect=True)
 
 # All but Grafana, for which nothing can stand in.
 MONITORING = ("prometheus", "alertmanager", "postgres-exporter", "incidents", "backup")

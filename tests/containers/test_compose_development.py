@@ -18,6 +18,7 @@ from tests.containers.compose_project import (
     ComposeProject,
     Generation,
     checkout,
+    of_one_generation,
     wait_until,
 )
 from tests.containers.engine import Engine
@@ -122,6 +123,7 @@ def test_prometheus_has_every_target(project: ComposeProject, prometheus: Promet
     wait_until(lambda: bool(prometheus.now("taskmanager_backup_last_verified_timestamp_seconds > 0")), "a backup")
 
 
+@of_one_generation
 def test_the_consoles_and_the_rules_are_there(project: ComposeProject, prometheus: PrometheusApi) -> None:
     project.wait_until_healthy("prometheus")
     assert "State of the service" in httpx.get("http://127.0.0.1:9090/consoles/taskmanager.html").text
@@ -130,6 +132,7 @@ def test_the_consoles_and_the_rules_are_there(project: ComposeProject, prometheu
     assert loaded == {group["name"] for groups in written for group in groups}
 
 
+@of_one_generation
 def test_a_backup_can_be_asked_for_and_is_proven(project: ComposeProject) -> None:
     project.wait_until_healthy("backup", "db")
     assert project.container("migrate").wait_for_end() == 0
@@ -137,6 +140,7 @@ def test_a_backup_can_be_asked_for_and_is_proven(project: ComposeProject) -> Non
     assert taken["verification"]["outcome"] == "verified", taken
 
 
+@of_one_generation
 def test_an_alert_reaches_the_receiver_and_its_end_too(project: ComposeProject, prometheus: PrometheusApi) -> None:
     project.wait_until_healthy(*STAYING)
     wait_until(lambda: not _open_incidents(), "no incident is open")
@@ -155,12 +159,14 @@ def _open_incidents() -> set[str]:
     return {incident["code"] for incident in (found["incidents"] if isinstance(found, dict) else found)}
 
 
+@of_one_generation
 def test_the_receiver_answers_nobody_without_its_key(project: ComposeProject) -> None:
     project.wait_until_healthy("incidents")
     assert httpx.get(f"{RECEIVER}/incidents").status_code == 401
     assert "ID" in project.exec("incidents", "taskmanager", "incidents", "list", "--state", "all").stdout
 
 
+@of_one_generation
 @pytest.mark.parametrize("service", STAYING)
 def test_a_container_that_is_killed_comes_back(project: ComposeProject, service: str) -> None:
     project.wait_until_healthy(service)
@@ -190,6 +196,7 @@ def test_bounds_and_confinement_are_the_engines_too(project: ComposeProject, ser
         assert found["Config"]["User"] not in ("", "0", "root")
 
 
+@of_one_generation
 def test_the_migration_runs_again_and_finds_nothing_to_do(project: ComposeProject) -> None:
     project.up("migrate")
     assert project.container("migrate").wait_for_end() == 0

@@ -15,6 +15,7 @@ from tests.containers.compose_project import (
     GENERATIONS,
     ComposeProject,
     checkout,
+    of_one_generation,
     wait_until,
 )
 from tests.containers.engine import Engine
@@ -115,6 +116,7 @@ def test_prometheus_has_each_replica_by_its_name(ready: ComposeProject) -> None:
         prometheus.close()
 
 
+@of_one_generation
 def test_a_replica_that_is_killed_costs_no_get_and_comes_back(ready: ComposeProject) -> None:
     readers = [Reading() for _ in range(4)]
     for reader in readers:
@@ -131,6 +133,7 @@ def test_a_replica_that_is_killed_costs_no_get_and_comes_back(ready: ComposeProj
     assert answers["200"] > 100
 
 
+@of_one_generation
 def test_a_slot_is_filled_and_another_one_emptied_without_a_lost_request(ready: ComposeProject) -> None:
     """What a rolling deployment does with each replica."""
     reader = Reading()
@@ -153,6 +156,7 @@ def test_a_slot_is_filled_and_another_one_emptied_without_a_lost_request(ready: 
     assert answers.keys() == {"200"}, answers
 
 
+@of_one_generation
 def test_where_no_replica_is_ready_the_service_itself_says_why(ready: ComposeProject) -> None:
     ready.run("stop", "db")
     try:
@@ -164,6 +168,7 @@ def test_where_no_replica_is_ready_the_service_itself_says_why(ready: ComposePro
     wait_until(lambda: admitted(ready) == set(REPLICAS), "all are")
 
 
+@of_one_generation
 def test_haproxys_log_has_no_address_and_no_query(ready: ComposeProject) -> None:
     # A request that cannot be read is one of those that are logged.
     began = time.time()
