@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 # What examples, images and tutorials set, and what is tried first.
 _KNOWN_PASSWORDS = frozenset(
     """
-    123456 12345678 admin change-me change_me changeit changeme changethis default example letmein pass
-    passw0rd password postgres postgresql pw qwerty root secret taskmanager test user
+    123456 12345678 admin change-me change_me changeit changeme changethis default example letmein
+    mysecretpassword pass passw0rd password postgres postgresql pw qwerty root secret taskmanager test user
     """.split()  # noqa: SIM905  a list of words is read more easily without quotes
 )
 
@@ -43,11 +43,13 @@ def violations(variable: str, url: str, environment: Mapping[str, str] | None = 
     """
     variables = os.environ if environment is None else environment
     address = _read(url, variables)
-    remote = [host for host in address.hosts if not _local(host)]
+    # What a service's file says wins over the variables, and may name any host.
+    service = address.parameters.get("service") or variables.get("PGSERVICE")
+    remote = (service and not address.hosts) or any(not _local(host) for host in address.hosts)
     fault = _password_fault(address, variables)
     if fault is not None:
         yield f"{variable}: {fault}; give the role another one (ALTER ROLE ... PASSWORD) and put it into the address"
-    mode = address.parameters.get("sslmode") or variables.get("PGSSLMODE") or ""
+    mode = address.parameters.get("sslmode") or (not service and variables.get("PGSSLMODE")) or ""
     if remote and mode not in _TLS_IS_DEMANDED:
         state = (
             f"sslmode={mode} does not demand TLS" if mode in {"disable", "allow", "prefer"} else "does not demand TLS"
@@ -61,13 +63,17 @@ def _read(url: str, variables: Mapping[str, str]) -> _Address:
     user, _, password = credentials.partition(":")
     parameters = dict(parse_qsl(parts.query))
     # libpq lets a parameter win over what stands before it, asyncpg does not: both are where it may go.
-    named = _hosts(hosts, parameters.get("host", ""), parameters.get("hostaddr", ""))
+    # PGHOSTADDR wins even over a name that stands in the address.
+    numbers = parameters.get("hostaddr") or variables.get("PGHOSTADDR") or ""
+    named = _hosts(hosts, parameters.get("host", ""), numbers)
+    if not named and not (parameters.get("service") or variables.get("PGSERVICE")):
+        named = _hosts(variables.get("PGHOST", ""))
     user = unquote(user) or parameters.get("user") or variables.get("PGUSER") or ""
     return _Address(
         user=user,
         password=unquote(password) or parameters.get("password") or variables.get("PGPASSWORD") or "",
         database=unquote(parts.path.removeprefix("/")) or parameters.get("dbname") or user,
-        hosts=named or _hosts(variables.get("PGHOST", "")),
+        hosts=named,
         parameters=parameters,
     )
 

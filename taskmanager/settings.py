@@ -202,8 +202,19 @@ class Settings(BaseModel):
         """What is unsafe about the database's addresses in production; in development nothing is."""
         if self.env is not Environment.PRODUCTION:
             return []
-        addresses = {"DATABASE_URL": self.database_url, "MIGRATION_DATABASE_URL": self.migration_database_url}
+        addresses = {
+            "DATABASE_URL": self.database_url,
+            "MIGRATION_DATABASE_URL": self.migration_database_url,
+            f"{PREFIX}BACKUP_SCRATCH_URL": self._readable_scratch_url(),
+        }
         return [line for name, url in addresses.items() if url for line in database_address.violations(name, url)]
+
+    def _readable_scratch_url(self) -> str | None:
+        """None also where it is no address: the verb that uses it says so, and nobody else is kept from starting."""
+        try:
+            return plain_url(self.backup_scratch_url) if self.backup_scratch_url else None
+        except UnusableUrl:
+            return None
 
 
 _NO_AUTH = (

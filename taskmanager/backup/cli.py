@@ -25,7 +25,7 @@ where the role has CREATEDB. What is kept always is the newest one that was veri
 exit status:
   0   made and verified                   69  the database cannot be reached
   1   an error that the message names     75  another backup is at work in this folder; try again
-  2   wrong usage                         78  a setting cannot be used
+  2   wrong usage                         78  a setting cannot be used; --every in production: an address is unsafe
   4   made, and NOT verified: no scratch database could be had
   5   made, and its trial failed: it is not a backup to rely on
 """

@@ -38,6 +38,13 @@ _OUTCOME_STATUS = {Outcome.VERIFIED: 0, Outcome.NOT_TRIED: NOT_VERIFIED, Outcome
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Run the verb that `does` names, tell in one line what it could not do, and return its exit status."""
     os.umask(0o077)
+    unsafe = settings.address_violations()
+    if unsafe and getattr(options, "every", None) is not None:
+        # A service, which production refuses as it does the one that serves.
+        raise SettingsError("\n".join(unsafe))
+    for line in unsafe:
+        # Told, and no reason to refuse: whoever makes or restores a backup by hand may be in need of it.
+        _say(f"unsafe: {line}")
     try:
         with interruptible():
             return _VERBS[options.does](options, settings)

@@ -26,7 +26,7 @@ def violations(**changed: str) -> list[str]:
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No file of settings, and none of the variables that the database's drivers read."""
     monkeypatch.chdir(tmp_path)
-    for name in ("PGHOST", "PGPASSFILE", "PGPASSWORD", "PGSERVICE", "PGSSLCERT", "PGSSLMODE", "PGUSER"):
+    for name in ("PGHOST", "PGHOSTADDR", "PGPASSFILE", "PGPASSWORD", "PGSERVICE", "PGSSLCERT", "PGSSLMODE", "PGUSER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/nowhere")
 
@@ -81,8 +81,8 @@ def test_a_service_that_could_let_nobody_in(keys: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["password", "Postgres", "CHANGEME", "admin", "secret", "user", "taskmanager", "app", "App",
-                 "tasks", "ch%61ngeme"]
+    "password", ["password", "Postgres", "mysecretpassword", "CHANGEME", "admin", "secret", "user", "taskmanager",
+                 "app", "App", "tasks", "ch%61ngeme"]
 )  # fmt: skip
 def test_a_password_that_anybody_tries_first(password: str) -> None:
     (line,) = violations(DATABASE_URL=f"postgresql://app:{password}@127.0.0.1/tasks")
@@ -155,3 +155,30 @@ def test_a_host_that_only_the_drivers_are_told_counts(monkeypatch: pytest.Monkey
     assert len(violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@/tasks")) == 1
     assert len(violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@:5432/tasks")) == 1
     assert violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@localhost/tasks") == []
+
+
+def test_an_address_of_the_drivers_own_wins_over_the_name_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOSTADDR", "10.0.0.1")
+    assert len(violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@localhost/tasks")) == 1
+    assert violations(DATABASE_URL=f"postgresql://app:{PASSWORD}@localhost/tasks?hostaddr=127.0.0.1") == []
+
+
+@pytest.mark.parametrize("by", ["address", "variable"])
+def test_a_service_may_name_any_host_and_wins_over_the_variables(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is the drivers' to read: so only what the address itself says holds."""
+    query = "?service=tasks" if by == "address" else "?application_name=x"
+    if by == "variable":
+        monkeypatch.setenv("PGSERVICE", "tasks")
+    url = f"postgresql://app:{PASSWORD}@/tasks{query}"
+    assert len(violations(DATABASE_URL=url)) == 1
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert len(violations(DATABASE_URL=url)) == 1
+    assert violations(DATABASE_URL=f"{url}&sslmode=verify-full") == []
+    assert violations(DATABASE_URL=f"{url}&host=localhost") == []
+
+
+def test_where_backups_are_tried_is_held_to_the_same() -> None:
+    (line,) = violations(TASKMANAGER_BACKUP_SCRATCH_URL="postgresql+psycopg://owner:changeme@localhost/postgres")
+    assert line.startswith("TASKMANAGER_BACKUP_SCRATCH_URL: the password is one that everybody knows")
+    # What is no address at all, the verb says that reads it.
+    assert violations(TASKMANAGER_BACKUP_SCRATCH_URL="http://[") == []

@@ -214,3 +214,18 @@ def test_what_cannot_be_meant_is_told_with_its_form(commands: Commands, argument
 
     assert done.returncode == 2
     assert arguments[0] in done.stderr
+
+
+def test_no_schedule_in_production_with_a_password_that_everybody_knows(commands: Commands) -> None:
+    unsafe = {"TASKMANAGER_ENV": "production", "MIGRATION_DATABASE_URL": "postgresql://owner:changeme@localhost/x"}
+    refused = commands.run("backup", "--every", "24h", "--listen", f"127.0.0.1:{free_port()}", **unsafe)
+
+    assert refused.returncode == 78
+    assert "MIGRATION_DATABASE_URL: the password is one that everybody knows" in refused.stderr
+    assert "changeme" not in refused.stderr
+    # Whoever makes one by hand has a reason, and is told.
+    by_hand = commands.run(
+        "backup", **{**unsafe, "MIGRATION_DATABASE_URL": "postgresql://owner:changeme@127.0.0.1:1/x"}
+    )
+    assert by_hand.returncode == 69
+    assert "unsafe: MIGRATION_DATABASE_URL: the password is one that everybody knows" in by_hand.stderr
