@@ -29,7 +29,9 @@ def interruptible() -> Iterator[None]:
             told = True
             raise Interrupted(number)
 
-    before = {each: signal.signal(each, tell) for each in _SIGNALS}
+    # `nohup` has SIGHUP ignored, and means it.
+    heeded = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, tell) for each in heeded}
     try:
         yield
     finally:
