@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from psycopg import sql
 
 from taskmanager.backup.roles import Membership, Role, Roles
+
+# The settings that PostgreSQL calls GUC_LIST_QUOTE, as pg_dump knows them too.
+_LISTS = frozenset(
+    {
+        "local_preload_libraries",
+        "search_path",
+        "session_preload_libraries",
+        "shared_preload_libraries",
+        "temp_tablespaces",
+        "unix_socket_directories",
+    }
+)
+_LISTED = re.compile(r'"((?:[^"]|"")+)"|([^\s,"]+)')
 
 _HEAD = """\
 -- The roles that the database {database} uses, as of {made_at}.
@@ -49,7 +63,7 @@ def memberships(role: Role) -> Iterator[str]:
     for membership in role.member_of:
         yield f"GRANT {_name(membership.role)} TO {_name(role.name)}{_options(membership)}"
     for name, value in map(_parted, role.settings):
-        yield f"ALTER ROLE {_name(role.name)} SET {_name(name)} TO {_literal(value)}"
+        yield f"ALTER ROLE {_name(role.name)} SET {_name(name)} TO {_value(name, value)}"
 
 
 def of_database(roles: Roles, database: str) -> Iterator[str]:
@@ -65,10 +79,11 @@ def of_database(roles: Roles, database: str) -> Iterator[str]:
         grantee = "PUBLIC" if parts[0] == "PUBLIC" else _name(parts[0])
         yield f"GRANT {parts[1]} ON DATABASE {_name(database)} TO {grantee}{option}"
     for name, value in map(_parted, roles.database.settings):
-        yield f"ALTER DATABASE {_name(database)} SET {_name(name)} TO {_literal(value)}"
+        yield f"ALTER DATABASE {_name(database)} SET {_name(name)} TO {_value(name, value)}"
     for role in roles.roles:
         for name, value in map(_parted, role.settings_here):
-            yield f"ALTER ROLE {_name(role.name)} IN DATABASE {_name(database)} SET {_name(name)} TO {_literal(value)}"
+            where = f"{_name(role.name)} IN DATABASE {_name(database)}"
+            yield f"ALTER ROLE {where} SET {_name(name)} TO {_value(name, value)}"
 
 
 def _guarded(role: Role) -> Iterator[str]:
@@ -91,6 +106,14 @@ def _options(membership: Membership) -> str:
 def _parted(setting: str) -> tuple[str, str]:
     name, _, value = setting.partition("=")
     return name, value
+
+
+def _value(name: str, value: str) -> str:
+    """A list is kept as its quoted names with commas between; as one literal it would be one name."""
+    if name not in _LISTS:
+        return _literal(value)
+    names = [quoted.replace('""', '"') if quoted else plain for quoted, plain in _LISTED.findall(value)]
+    return ", ".join(map(_literal, names)) or "''"
 
 
 def _name(text: str) -> str:
