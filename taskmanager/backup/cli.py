@@ -44,7 +44,7 @@ exit status:
   1   an error that the message names     69  the database cannot be reached
   2   wrong usage                         75  a backup or a migration is at work; try again
   3   restored, and this code cannot serve it yet: an older backup wants taskmanager migrate
-  5   the backup is damaged, or what was restored is not what was backed up
+  5   there is no such backup, it is damaged, or what was restored is not what was backed up
   78  a setting cannot be used
 """
 
@@ -56,9 +56,9 @@ examples:
 
 exit status:
   0   each that was asked for is whole; with --verify, verified
-  1   an error that the message names     69  the server for the trial cannot be reached
-  4   --verify: one could not be tried    75  a backup is at work in this folder; try again
-  5   one is damaged, or its trial failed
+  1   an error that the message names     75  a backup is at work in this folder; try again
+  4   --verify: one could not be tried, as where the server for it cannot be reached
+  5   one is damaged, its trial failed, or there is none of that name
 """
 
 

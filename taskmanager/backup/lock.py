@@ -35,6 +35,8 @@ def folder_lock(folder: Path) -> Iterator[int]:
             raise AnotherAtWork(
                 f"another backup is at work in {folder} (process {holder})", solution="wait for it, or end it"
             ) from None
+        except OSError as error:
+            raise BackupError(f"{path} cannot be locked: {reason(error)}") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield descriptor

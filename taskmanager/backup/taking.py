@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -27,12 +28,13 @@ class Request:
 
     Parameters
     ----------
-    url: the database as the role that owns its tables; `application_url` as the one that serves.
+    url: the database as the role that owns its tables.
+    application_url: the same as the role that serves, None where nobody says which that is.
     scratch_url: a server to try backups on, None for the database's own.
     """
 
     url: str = field(repr=False)
-    application_url: str = field(repr=False)
+    application_url: str | None = field(repr=False)
     folder: BackupFolder
     scratch_url: str | None = field(default=None, repr=False)
     retention: Retention = KEEP_ALL
@@ -40,7 +42,8 @@ class Request:
     @property
     def trial(self) -> Trial:
         url = self.scratch_url or self.url
-        return Trial(url, self.application_url if same_server(url, self.application_url) else None)
+        as_application = self.application_url is not None and same_server(url, self.application_url)
+        return Trial(url, self.application_url if as_application else None)
 
 
 @dataclass(frozen=True)
@@ -56,17 +59,22 @@ def same_server(one: str, other: str) -> bool:
     return all((first.get(name) or "") == (second.get(name) or "") for name in names)
 
 
-def take(request: Request) -> Taken:
+def take(request: Request, lock: int | None = None) -> Taken:
     """Make a backup, try it, and delete what is superfluous then.
+
+    Parameters
+    ----------
+    lock: the folder's, where the caller holds it.
 
     Raises
     ------
     BackupError: there is no new backup. Nothing was deleted.
     """
     request.folder.make()
-    with folder_lock(request.folder.path) as lock:
+    with nullcontext(lock) if lock is not None else folder_lock(request.folder.path) as lock:
         request.folder.remove_unfinished()
-        backup = tried(make_backup(request.url, request.application_url, request.folder, lock), request.trial)
+        made = make_backup(request.url, request.application_url or request.url, request.folder, lock)
+        backup = tried(made, request.trial)
         # Where the newest is bad, an older one may be what somebody will need.
         if backup.manifest.verification.outcome is Outcome.FAILED:
             return Taken(backup, ())

@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,10 @@ def _restore(options: argparse.Namespace, settings: Settings) -> int:
         def make_room() -> Backup | None:
             if options.without_backup:
                 return None
-            return _keep_what_is_there(Request(url, application_url or url, folder, _scratch_url(settings)))
+            return _keep_what_is_there(Request(url, application_url, folder, _scratch_url(settings)), lock)
 
-    report = restore(backup, Restoration(url, application_url, make_room, with_roles=not options.without_roles))
+    with _nobody_backs_up(folder, needed=options.replace) as lock:
+        report = restore(backup, Restoration(url, application_url, make_room, with_roles=not options.without_roles))
     if options.json:
         _print_json(_report(backup, report))
     else:
@@ -106,8 +108,22 @@ def _restore(options: argparse.Namespace, settings: Settings) -> int:
     return exit_status(report)
 
 
-def _keep_what_is_there(request: Request) -> Backup:
-    backup = take(request).backup
+@contextmanager
+def _nobody_backs_up(folder: BackupFolder, *, needed: bool) -> Iterator[int | None]:
+    """Nobody deletes the backup meanwhile, nor makes one of a database that is empty or half there.
+
+    Where nobody can write into the folder, nobody does either.
+    """
+    if not needed and not os.access(folder.path, os.W_OK):
+        yield None
+        return
+    folder.make()
+    with folder_lock(folder.path) as lock:
+        yield lock
+
+
+def _keep_what_is_there(request: Request, lock: int | None) -> Backup:
+    backup = take(request, lock).backup
     _say(told(backup))
     if not backup.manifest.verified:
         raise BackupError(
@@ -144,7 +160,7 @@ def _backups(options: argparse.Namespace, settings: Settings) -> int:
 def _request(options: argparse.Namespace, settings: Settings, retention: Retention) -> Request:
     url = _url(settings)
     folder = BackupFolder(_folder(options, settings))
-    return Request(url, settings.database_url or url, folder, _scratch_url(settings), retention)
+    return Request(url, settings.database_url, folder, _scratch_url(settings), retention)
 
 
 def _folder(options: argparse.Namespace, settings: Settings) -> Path:

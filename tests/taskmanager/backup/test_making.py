@@ -11,7 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from taskmanager.backup import roles_sql
 from taskmanager.backup.client_tools import find_tools
+from taskmanager.backup.connecting import connected
+from taskmanager.backup.roles import read_roles
 from tests.taskmanager.backup.commands import Commands
 
 
@@ -188,3 +191,26 @@ def test_the_roles_can_be_made_anew_from_the_script(commands: Commands, tmp_path
         member = admin.execute("SELECT pg_has_role('script_owner', 'pg_read_all_stats', 'MEMBER')").fetchone()
         admin.execute("DROP ROLE script_app; DROP ROLE script_owner")
     assert member == (True,)
+
+
+def test_a_setting_that_is_a_list_comes_back_as_one(commands: Commands) -> None:
+    """PostgreSQL keeps it as text with quotes in it, which as one literal would be the name of one schema."""
+    name = commands.database.name
+    commands.database.execute(f'ALTER DATABASE {name} SET search_path TO "$user", public, "a ""b"')
+    kept = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
+    before = commands.database.execute(kept, name)
+    with connected(commands.database.migrator_url) as connection:
+        roles = read_roles(connection)
+    commands.database.execute(f"ALTER DATABASE {name} RESET search_path")
+
+    for statement in roles_sql.of_database(roles, name):
+        commands.database.execute(statement)
+
+    assert commands.database.execute(kept, name) == before
+
+
+def test_without_an_address_of_the_application_nothing_is_told_as_tried_as_its_role(commands: Commands) -> None:
+    made = commands.backup(DATABASE_URL="")
+
+    assert made["verification"]["roles"]
+    assert not made["verification"]["as_application"]

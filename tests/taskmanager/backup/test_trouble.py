@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from stack.postgres import Cluster, create_database, temporary_cluster
+from taskmanager.backup.interruption import interruptible
 from taskmanager.backup.scratch import scratch
 from tests.databases import Database
 from tests.processes import ROOT, lacking, run_alembic
@@ -54,8 +55,11 @@ def _wait_until_dumping(commands: Commands, process: subprocess.Popen[str]) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_it_and_leaves_nothing(commands: Commands, number: signal.Signals) -> None:
     old = commands.backup()["name"]
+    # Whoever runs the tests under nohup has it ignored, and a process would keep to that.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with held_up(commands.database):
         process = commands.start("backup", "--keep", "1")
+        signal.signal(signal.SIGHUP, before)
         _wait_until_dumping(commands, process)
         assert len(commands.left_over) == 1
 
@@ -220,6 +224,30 @@ def _on_a_small_disk(commands: Commands, tmp_path: Path, size: str) -> subproces
     if done.returncode != 0:
         lacking("a mount namespace", "run the tests where `unshare -rm` may mount a tmpfs")
     return done
+
+
+def test_while_a_backup_is_at_work_nothing_is_restored(commands: Commands) -> None:
+    """Its retention could delete what is being restored, and a backup of an emptied database be the newest."""
+    old = commands.backup()["name"]
+    with held_up(commands.database):
+        process = commands.start("backup")
+        _wait_until_dumping(commands, process)
+        done = commands.run("restore", old, "--replace", "--without-backup")
+        process.terminate()
+        process.communicate(timeout=20)
+
+    assert done.returncode == 75
+    assert commands.database.execute("SELECT count(*) FROM tasks") == [(50,)]
+
+
+def test_a_hangup_that_nohup_ignores_ends_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_folder_that_cannot_be_made_is_told(commands: Commands, tmp_path: Path) -> None:
