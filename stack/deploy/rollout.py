@@ -4,6 +4,7 @@ It knows no process, no container and no proxy. At every moment as many replicas
 and an old replica is kept, drained, until the one in its place has proved itself under real requests.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -56,15 +57,22 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class Patience:
-    """In seconds: `drain` for the requests in work, `watch` each replica and `verify` all of them under requests."""
+    """In seconds: `drain` for the requests in work, `watch` each replica and `verify` all of them under requests.
+
+    `again` is between the attempts to start the old release again.
+    """
 
     drain: float = 30.0
     watch: float = 2.0
     verify: float = 5.0
+    again: float = 1.0
 
 
 class Rollout:
-    """One change of release. `changed` is called after each change of a slot, for whoever records them."""
+    """One change of release. `changed` is called after each change of a slot, for whoever records them.
+
+    Where that cannot be recorded, nothing new is begun; a way back goes on.
+    """
 
     def __init__(
         self,
@@ -86,7 +94,10 @@ class Rollout:
         self._patience = patience
         self._changed = changed
         self._cancelled = cancelled
+        self._going_back = False
         self._before = balancer.counts()
+        # Of old replicas that have ended: their slots count for the new release by now.
+        self._ended = Counts()
 
     def replace(self, old: str, new: str) -> None:
         """Brings `new` in and `old` out.
@@ -109,15 +120,16 @@ class Rollout:
         with self._steps.step("watch it", spare.name) as step:
             self._probe.in_public()
             step.note = self._watch([spare], self._patience.watch)
+        self._ended += self._balancer.counts()[old.name].since(self._before[old.name])
         self._stop(old)
 
     def _bring_in(self, slot: Slot, release: str) -> None:
         with self._steps.step(f"start {release[:12]}", slot.name):
             self._go_on()
             slot.release, slot.stand = release, Stand.STARTING
-            self._changed()
+            self._note_change()
             self._road.start(slot, release)
-            self._changed()
+            self._note_change()
             self._road.wait_until_ready(slot, self._cancelled.is_set)
         with self._steps.step("probe it", slot.name):
             self._go_on()
@@ -128,13 +140,21 @@ class Rollout:
     def _admit(self, slot: Slot) -> None:
         self._balancer.admit(slot)
         slot.stand = Stand.SERVING
-        self._changed()
+        self._note_change()
+
+    def _note_change(self) -> None:
+        try:
+            self._changed()
+        except OSError:
+            # A full disk, say, is no reason to leave two releases serving.
+            if not self._going_back:
+                raise
 
     def _drain(self, slot: Slot) -> None:
         """No new requests; those that it has are awaited. Nobody waits for one that has ended."""
         with self._steps.step("drain", slot.name) as step:
             slot.stand = Stand.DRAINED
-            self._changed()
+            self._note_change()
             self._balancer.drain(slot)
             deadline = time.monotonic() + self._patience.drain
             while (left := self._balancer.in_work(slot)) and not self._road.has_ended(slot):
@@ -148,7 +168,7 @@ class Rollout:
             self._balancer.put_out(slot)
             self._road.stop(slot)
             slot.clear()
-            self._changed()
+            self._note_change()
 
     def _verify(self, new: str) -> None:
         with self._steps.step("verify") as step:
@@ -158,7 +178,7 @@ class Rollout:
 
     def _watch(self, slots: list[Slot], seconds: float) -> str:
         """Looks at what clients are answered; raises StepFailed when the new release fails more than the old one."""
-        allowed = max(ALLOWED_SHARE, 2 * self._failed_share_before(slots))
+        allowed = max(ALLOWED_SHARE, 2 * self._failed_share_before(slots[0].release))
         begun = {slot.name: self._balancer.counts()[slot.name] for slot in slots}
         deadline = time.monotonic() + seconds
         while True:
@@ -179,12 +199,11 @@ class Rollout:
                 return f"{seen.requests} requests, {seen.failed} failed"
             time.sleep(POLL_SECONDS)
 
-    def _failed_share_before(self, new: list[Slot]) -> float:
+    def _failed_share_before(self, new: str) -> float:
         """Of the old replicas' requests since this rollout began."""
-        names = {slot.name for slot in new}
         counts = self._balancer.counts()
-        old = sum((counts[name].since(self._before[name]) for name in counts if name not in names), Counts())
-        return old.failed_share
+        standing = [counts[slot.name].since(self._before[slot.name]) for slot in self._slots.others(new)]
+        return sum(standing, self._ended).failed_share
 
     def _go_on(self) -> None:
         if self._cancelled.is_set():
@@ -204,10 +223,10 @@ class Rollout:
 
     def restore(self, release: str) -> None:
         """Lets `release` serve in all replicas, and nothing else, from whatever the slots hold."""
+        self._going_back = True
         for slot in self._slots.of(release, Stand.DRAINED):
             if not self._road.has_ended(slot):
-                with self._steps.step("switch it back in", slot.name):
-                    self._admit(slot)
+                self._switch_back_in(slot)
         for slot in [*self._slots.of(release), *self._slots.others(release)]:
             if slot.stand is not Stand.SERVING or self._road.has_ended(slot):
                 self._stop(slot)
@@ -221,14 +240,20 @@ class Rollout:
             else:
                 return
 
+    def _switch_back_in(self, slot: Slot) -> None:
+        # One that is not found ready stays drained, and is then replaced by a new one of its release.
+        with contextlib.suppress(StackError), self._steps.step("switch it back in", slot.name):
+            self._admit(slot)
+
     def _bring_back(self, slot: Slot, release: str) -> None:
         for attempt in range(1, ATTEMPTS_BACK + 1):
             try:
                 self._bring_in(slot, release)
-            except StackError:
+            except (StackError, OSError):
                 self._stop(slot)
                 if attempt == ATTEMPTS_BACK:
                     raise
+                time.sleep(self._patience.again)
             else:
                 return
 

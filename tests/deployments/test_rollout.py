@@ -20,7 +20,8 @@ OLD, NEW = "old", "new"
 class Site:
     """A road, a balancer and a probe at once, which keep account; the call of the number `fails_at` fails, from 1 on.
 
-    `broken` are releases whose replicas never become ready, `wrong` those whose requests fail.
+    `broken` are releases whose replicas never become ready, `wrong` those whose requests fail. `requests` is how many
+    come to each replica between two looks.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -32,11 +33,18 @@ class Site:
         self.fewest_serving = replicas
         self.broken: set[str] = set()
         self.wrong: set[str] = set()
+        self.requests = 10
+        self.not_ready_again: set[str] = set()
+        self.disk_is_full = False
         self.counted: dict[str, Counts] = {slot.name: Counts() for slot in self.slots}
         for slot in list(self.slots)[:replicas]:
             slot.release, slot.stand = OLD, Stand.SERVING
             self.running[slot.name] = OLD
             self.admitted.add(slot.name)
+
+    def _record(self) -> None:
+        if self.disk_is_full:
+            raise OSError(28, "No space left on device")
 
     def _call(self) -> None:
         self.calls += 1
@@ -68,6 +76,8 @@ class Site:
     def admit(self, slot: Slot) -> None:
         self._call()
         assert slot.name in self.running, "requests are sent to nobody"
+        if slot.name in self.not_ready_again:
+            raise StackError("HAProxy does not find it ready")
         self.admitted.add(slot.name)
 
     def drain(self, slot: Slot) -> None:
@@ -82,8 +92,8 @@ class Site:
 
     def counts(self) -> dict[str, Counts]:
         for name in self.admitted:
-            failed = 10 if self.running.get(name) in self.wrong else 0
-            self.counted[name] = self.counted[name] + Counts(10, failed)
+            failed = self.requests if self.running.get(name) in self.wrong else 0
+            self.counted[name] = self.counted[name] + Counts(self.requests, failed)
         return dict(self.counted)
 
     def directly(self, slot: Slot) -> None:
@@ -98,15 +108,15 @@ class Site:
     def roll_out(
         self, cancelled: threading.Event | None = None, on_step: Callable[[str], None] = lambda _: None
     ) -> Steps:
-        steps = Steps(lambda event: on_step(f"{event['step']}") if event["event"] == "began" else None)
+        self.steps = steps = Steps(lambda event: on_step(f"{event['step']}") if event["event"] == "began" else None)
         rollout = Rollout(
             self.slots,
             self,
             self,
             self,
             steps,
-            patience=Patience(drain=0.1, watch=0.0, verify=0.0),
-            changed=lambda: None,
+            patience=Patience(drain=0.1, watch=0.0, verify=0.0, again=0.0),
+            changed=self._record,
             cancelled=cancelled or threading.Event(),
         )
         rollout.replace(OLD, NEW)
@@ -187,6 +197,52 @@ def test_where_the_old_release_does_not_start_again_the_new_one_is_kept_and_it_i
         site.roll_out(on_step=break_both)
 
     assert site.serving() == [NEW, NEW], "better a bad service than none"
+
+
+def test_the_errors_of_the_new_release_do_not_excuse_those_of_its_next_replica() -> None:
+    site = Site(3)
+    site.wrong.add(NEW)
+    site.requests = 0
+
+    def come(step: str) -> None:
+        if step == "watch it" and len([name for name in site.admitted if site.running[name] == NEW]) == 3:
+            site.requests = 10
+
+    with pytest.raises(RolledBack, match="errors rise"):
+        site.roll_out(on_step=come)
+
+    assert "verify" not in [step.step for step in site.steps.taken]
+
+
+@pytest.mark.parametrize("step", ["start", "drain", "stop", "verify"])
+def test_a_disk_that_is_full_is_a_reason_to_go_back_and_does_not_stop_the_way_back(step: str) -> None:
+    site = Site(2)
+
+    def fill(name: str) -> None:
+        site.disk_is_full = site.disk_is_full or name.startswith(step)
+        if name == "verify":
+            site.wrong.add(NEW)
+
+    with pytest.raises(RolledBack):
+        site.roll_out(on_step=fill)
+
+    assert site.serving() == [OLD, OLD]
+
+
+def test_an_old_replica_that_is_not_found_ready_again_is_replaced_by_a_new_one_of_its_release() -> None:
+    site = Site(2)
+
+    def fail(step: str) -> None:
+        if step == "watch it":
+            site.wrong.add(NEW)
+            site.not_ready_again.add("slot1")
+        site.not_ready_again -= {"slot1"} if step == "stop" else set()
+
+    with pytest.raises(RolledBack, match="errors rise"):
+        site.roll_out(on_step=fail)
+
+    assert site.serving() == [OLD, OLD]
+    assert site.fewest_serving >= 2
 
 
 def test_an_old_replica_that_ends_by_itself_meanwhile_is_not_waited_for() -> None:
