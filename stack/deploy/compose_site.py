@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from stack.deploy import record as records
 from stack.deploy import state as states
 from stack.deploy.business_probe import BusinessProbe
 from stack.deploy.compose_engine import Compose, docker
 from stack.deploy.compose_road import ComposeRoad
 from stack.deploy.compose_works import ComposeWorks
+from stack.deploy.cut_off import record_cut_off
 from stack.deploy.deployer import Deployer, Order, Site
 from stack.deploy.errors import AnotherDeployment, Refused
 from stack.deploy.haproxy import Haproxy
-from stack.deploy.record import Record, Result
+from stack.deploy.record import Record
 from stack.deploy.report import report
 from stack.deploy.slots import Slot, Slots, Stand
 from stack.deploy.steps import Listen
@@ -99,22 +99,8 @@ def _agree(data: Path, state: states.State, slots: Slots) -> None:
 
     Raises StackError where nothing serves that could be replaced.
     """
-    if state.under_way:
-        reason = f"it was cut off at the step {state.under_way.get('step')!r}: the command ended"
-        cut_off = Record(
-            int(state.under_way.get("id", 0)),
-            f"{state.under_way.get('verb')}",
-            f"{state.under_way.get('release')}",
-            state.release,
-            f"{state.under_way.get('reference')}",
-            f"{state.under_way.get('began')}",
-            result=Result.FAILED,
-            reason=reason,
-        )
-        if all(record.id != cut_off.id for record in records.read(data)):
-            records.append(data, cut_off)
-            say(f"the last deployment ({cut_off.reference}): {reason}")
-        state.under_way = {}
+    if (found := record_cut_off(data, state, "the command ended")) is not None:
+        say(f"the last deployment ({found.reference}): {found.reason or found.result.value}")
     serving = [slot.release for slot in slots.serving()]
     if not serving:
         raise StackError(
@@ -122,7 +108,8 @@ def _agree(data: Path, state: states.State, slots: Slots) -> None:
             "docker/compose.replicas.yml up -d), and look at HAProxy's http://localhost:8404"
         )
     if state.release not in serving:
-        state.release, state.previous = max(serving, key=serving.count), ""
+        # Which has come by another way, or by one that was cut off: the release before is still the way back.
+        state.release, state.previous = max(serving, key=serving.count), state.release
 
 
 def _by_exec(compose: Compose) -> Callable[[str], str]:

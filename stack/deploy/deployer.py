@@ -1,5 +1,6 @@
 """One deployment from its reference to its record."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,6 @@ from stack.deploy.slots import Slots, Stand
 from stack.deploy.steps import Listen, Steps
 from stack.deploy.works import Works, require_servable
 from stack.errors import StackError
-
-EXIT_CODES = {Result.SUCCEEDED: 0, Result.FAILED: 1, Result.REFUSED: 5, Result.ROLLED_BACK: 6}
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,11 @@ class Deployer:
             "began": record.began,
             "step": "",
         }
-        self.save()
+        try:
+            self.save()
+        except OSError:
+            self.state.under_way = {}
+            raise
         try:
             self._change(order, record, steps, listen)
             record.result = Result.SUCCEEDED
@@ -106,13 +109,28 @@ class Deployer:
             _note(record, Result.FAILED, error)
         record.seconds = round(time.monotonic() - begun, 3)
         record.steps = steps.as_json()
-        if record.result is Result.SUCCEEDED:
-            self.state.release, self.state.previous = record.release, running
-        self.state.under_way = {}
-        self.save()
-        records.append(site.data, record)
+        self._end(record)
         site.report(record)
         return record
+
+    def _end(self, record: Record) -> None:
+        """Keeps the record and what serves now; a launcher that is cut off meanwhile finds in the state how it ended.
+
+        What cannot be written is told as evidence: nothing is undone for that.
+        """
+        state = self.state
+        if record.result is Result.SUCCEEDED and record.release != state.release:
+            state.release, state.previous = record.release, state.release
+        state.under_way |= {"result": record.result.value, "reason": record.reason}
+        for write in (self.save, lambda: records.append(self._site.data, record), self._forget_under_way):
+            try:
+                write()
+            except OSError as error:
+                record.evidence.append(f"not written down: {error}")
+
+    def _forget_under_way(self) -> None:
+        self.state.under_way = {}
+        self.save()
 
     def _change(self, order: Order, record: Record, steps: Steps, listen: Listen) -> None:
         site, running = self._site, self.state.release
@@ -120,7 +138,7 @@ class Deployer:
             record.release = site.works.resolve(order.reference, order.source)
             self.state.under_way["release"] = record.release
             step.note = record.release[:12]
-            if record.release == running:
+            if record.release == running and self._is_whole(running):
                 raise Refused(f"{record.release[:12]} serves already")
         with steps.step("fetch it") as step:
             step.note = site.works.fetch(record.release, order.source)
@@ -134,6 +152,10 @@ class Deployer:
             changed=self.save,
             cancelled=order.cancelled,
         )
+        if record.release == running:
+            # What a way back that failed left: the release that should serve is not alone, or not everywhere.
+            self._heal(rollout, running, steps)
+            return
         if order.verb == "rollback":
             self._check_way_back(record.release, steps)
         else:
@@ -165,16 +187,20 @@ class Deployer:
 
     def _heal(self, rollout: Rollout, running: str, steps: Steps) -> None:
         """What an earlier way back left undone, a replica that is missing say, is done first."""
-        slots = self._site.slots
-        whole = len(slots.of(running, Stand.SERVING)) == slots.replicas and not slots.others(running)
-        if not whole:
+        if not self._is_whole(running):
             with steps.step("heal"):
                 rollout.restore(running)
+
+    def _is_whole(self, running: str) -> bool:
+        slots = self._site.slots
+        return len(slots.of(running, Stand.SERVING)) == slots.replicas and not slots.others(running)
 
     def _note_step(self, event: dict[str, object], listen: Listen) -> None:
         if event["event"] == "began":
             self.state.under_way["step"] = f"{event['step']}"
-            self.save()
+            # Only how far it got is told by it; on a full disk a way back is taken nevertheless.
+            with contextlib.suppress(OSError):
+                self.save()
         listen(event)
 
     def save(self) -> None:

@@ -1,6 +1,6 @@
 """The record of deployments, a line each in DATA/deployments.jsonl: what was deployed, and how it went.
 
-    {"id":7,"verb":"deploy","release":"9f3c01a…","from":"1b22c3d…","began":"2026-11-27T21:08:50Z","seconds":31.4,
+    {"id":7,"verb":"deploy","release":"9f3c01a…","previous":"1b22c3d…","began":"2026-11-27T21:08:50Z","seconds":31.4,
      "result":"rolled_back","reason":"…","evidence":["…"],"steps":[{"step":"migrate","seconds":12.1,…},…]}
 
 Who deployed is nobody's to know from here.

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.deploy import record as records
 from stack.deploy import state as states
 from stack.deploy.business_probe import BusinessProbe
+from stack.deploy.cut_off import record_cut_off
 from stack.deploy.deployer import Deployer, Site
 from stack.deploy.errors import DeploymentError
 from stack.deploy.haproxy import Haproxy, by_socket
@@ -125,27 +125,9 @@ class Replicas:
         self._orders.start()
 
     def _record_what_was_cut_off(self) -> None:
-        under_way = self._state.under_way
-        if not under_way:
-            return
-        reason = (
-            f"it was cut off at the step {under_way.get('step')!r}, since the launcher ended; the release before serves"
-        )
-        cut_off = Record(
-            int(under_way.get("id", 0)),
-            f"{under_way.get('verb')}",
-            f"{under_way.get('release')}",
-            self._state.release,
-            f"{under_way.get('reference')}",
-            f"{under_way.get('began')}",
-            result=Result.FAILED,
-            reason=reason,
-        )
-        # The record may have been written just before the end, and the state not any more.
-        if all(record.id != cut_off.id for record in records.read(self._data)):
-            records.append(self._data, cut_off)
-            self._say(f"the last deployment ({cut_off.reference}): {reason}")
-        self._state.under_way = {}
+        found = record_cut_off(self._data, self._state, "the launcher ended; the release before serves")
+        if found is not None:
+            self._say(f"the last deployment ({found.reference}): {found.reason or found.result.value}")
 
     def _choose_release(self) -> None:
         options = self._options
