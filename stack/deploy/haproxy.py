@@ -15,6 +15,7 @@ ANSWER_SECONDS = 5.0
 # A server that is let in gets requests at once, and its first check follows.
 UP_SECONDS = 5.0
 POLL_SECONDS = 0.02
+RETRY_SECONDS = 0.1
 _REFUSALS = ("No such", "Unknown", "Invalid", "Require", "Can't", "Permission", "invalid", "unknown")
 
 
@@ -96,18 +97,30 @@ class Haproxy:
             raise StackError(f"HAProxy refused {order!r}: {answer}")
 
 
-def by_socket(socket: Path) -> Callable[[str], str]:
-    """How the runtime API is asked on its Unix socket. What it returns raises StackError."""
+def by_socket(socket: Path, patience: float = 0.0) -> Callable[[str], str]:
+    """How the runtime API is asked on its Unix socket. What it returns raises StackError.
+
+    An order that got no answer is given again for `patience` seconds: none does harm twice, and a proxy that was killed
+    is started again meanwhile.
+    """
 
     def ask(order: str) -> str:
-        try:
-            with unix_sockets.connect(socket, ANSWER_SECONDS) as connection:
-                connection.sendall(f"{order}\n".encode())
-                return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
-        except OSError as error:
-            raise StackError(f"HAProxy does not answer its orders: {error}") from error
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return _ask_once(socket, order)
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise StackError(f"HAProxy does not answer its orders: {error}") from error
+            time.sleep(RETRY_SECONDS)
 
     return ask
+
+
+def _ask_once(socket: Path, order: str) -> str:
+    with unix_sockets.connect(socket, ANSWER_SECONDS) as connection:
+        connection.sendall(f"{order}\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
 
 
 _SUMS = ("BACKEND", "FRONTEND")

@@ -68,8 +68,8 @@ class LocalRoad:
         """Starts again what has ended by itself; how it ended, empty where it runs."""
         with self._turn:
             replica = self._replicas.get(slot.name)
-            code = self._poll(slot)
-            if replica is None or code is None:
+            # A deployment has taken it out meanwhile.
+            if replica is None or (code := replica.process.poll()) is None:
                 return ""
             words = last_lines(replica.log, 1, replica.log_begin)
             self.start(slot, slot.release)

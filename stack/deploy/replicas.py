@@ -29,6 +29,8 @@ from stack.service import reachable_address
 FOLDER = "replicas"
 # How long Ctrl-C of the launcher waits for the end of a deployment that it cancels.
 CANCEL_SECONDS = 20.0
+# Until look() has started HAProxy again, on a busy machine.
+REVIVAL_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
@@ -87,12 +89,14 @@ class Replicas:
         self.works = LocalWorks(data, self.releases, around.variables)
         self.haproxy = HaproxyProcess(data / FOLDER, reachable_bind(around.host, around.port), self.slots, program)
         self.balancer = Haproxy(by_socket(self.haproxy.socket))
+        # A rollout waits for a proxy that ended to be started again, by look(): that may not wait for it itself.
+        patient = Haproxy(by_socket(self.haproxy.socket, REVIVAL_SECONDS))
         self._targets: list[str] = []
         site = Site(
             data,
             self.slots,
             self.road,
-            self.balancer,
+            patient,
             BusinessProbe(around.host, around.port, around.probe_key),
             self.works,
             options.patience,
@@ -169,30 +173,43 @@ class Replicas:
 
     def look(self) -> None:
         """To be called again and again: starts again what has ended by itself, and keeps logs within bounds."""
-        if how := self.haproxy.revive():
-            self._say(f"HAProxy ended by itself with {how}; it is started again")
+        self._revive_haproxy()
         self.haproxy.bound_log()
         self.road.bound_logs()
         for slot in self.slots.of(self._state.release, Stand.SERVING):
             self._revive(slot)
 
+    def _revive_haproxy(self) -> None:
+        """What keeps it from starting, another process on its port say, may pass: the replicas are kept for that."""
+        if self.haproxy.poll() is None or not self._is_due(self.haproxy.name):
+            return
+        try:
+            how = self.haproxy.revive()
+        except (StackError, OSError) as error:
+            self._say(f"HAProxy ended by itself, and could not be started again yet: {error}")
+        else:
+            self._say(f"HAProxy ended by itself with {how}; it is started again")
+
     def _revive(self, slot: Slot) -> None:
-        """A replica that ends again and again is started less and less often."""
-        if not self.road.has_ended(slot):
+        if not self.road.has_ended(slot) or not self._is_due(slot.name):
             return
-        ended, pause = self._pauses.get(slot.name, (0.0, 0.0))
-        now = time.monotonic()
-        if now < ended + pause:
-            return
-        self._pauses[slot.name] = now, _next_pause(pause, now - ended)
         try:
             how = self.road.revive(slot)
             self.balancer.readdress(slot)
-        except StackError as error:
+        except (StackError, OSError) as error:
             self._say(f"{slot.name} could not be started again: {error}")
         else:
             if how:
                 self._say(f"the replica in {slot.name} ended by itself with {how}; it is started again")
+
+    def _is_due(self, name: str) -> bool:
+        """Whether to start it again now: what ends again and again is started less and less often."""
+        ended, pause = self._pauses.get(name, (0.0, 0.0))
+        now = time.monotonic()
+        if now < ended + pause:
+            return False
+        self._pauses[name] = now, _next_pause(pause, now - ended)
+        return True
 
     def _retarget(self) -> None:
         serving = sorted(reachable_address(slot.host, slot.port) for slot in self.slots.serving())

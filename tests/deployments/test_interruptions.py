@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -111,13 +112,41 @@ def test_a_new_replica_that_is_killed_is_a_reason_to_go_back(rig: Rig, served: s
 
 
 def test_haproxy_that_is_killed_is_started_again_with_the_same_replicas(rig: Rig, served: str) -> None:
-    [haproxy] = [
-        child for child in psutil.Process(rig.launcher.pid).children(recursive=True) if child.name() == "haproxy"
-    ]
-    haproxy.kill()
+    haproxy(rig).kill()
 
     assert wait_until(lambda: "HAProxy ended by itself" in rig.said, PATIENCE_S)
     assert wait_until(lambda: answers(rig) == served, PATIENCE_S)
+
+
+def test_haproxy_that_is_killed_in_the_middle_leaves_one_release(rig: Rig, served: str) -> None:
+    release = rig.releases.release("beside a killed proxy").commit
+    command = rig.begin("deploy", release, "--json")
+    wait_for_step(rig, "watch it")
+    haproxy(rig).kill()
+    done = finished(command)
+
+    assert done.code in (0, 6), done.record.get("reason", done.errors)
+    serves = release if done.code == 0 else served
+    assert wait_until(lambda: answers(rig) == serves, PATIENCE_S)
+    assert [slot["release"] for slot in rig.state["slots"] if slot["stand"] == "serving"] == [serves] * 2
+    assert {slot["release"] for slot in rig.state["slots"]} == {serves, ""}
+
+
+def test_a_port_that_is_taken_while_haproxy_is_started_again_ends_nothing(rig: Rig, served: str) -> None:
+    killed = haproxy(rig)
+    killed.kill()
+    killed.wait(PATIENCE_S)
+    with socket.create_server(("127.0.0.1", rig.port)):
+        assert wait_until(lambda: "could not be started again yet" in rig.said, PATIENCE_S)
+
+    assert wait_until(lambda: answers(rig) == served, PATIENCE_S)
+
+
+def haproxy(rig: Rig) -> psutil.Process:
+    [found] = [
+        child for child in psutil.Process(rig.launcher.pid).children(recursive=True) if child.name() == "haproxy"
+    ]
+    return found
 
 
 def answers(rig: Rig) -> str:
