@@ -13,6 +13,7 @@ from stack.errors import StackError
 from stack.folders import DEFAULT_DATA, PROJECT_ROOT
 
 DESCRIPTION = "Runs TaskManager API on this machine with a PostgreSQL of its own, no Docker needed. `make run` runs it."
+INTERRUPTED = 130
 EXAMPLES = """\
 examples:
   make run                            installs what is needed, then runs `.venv/bin/stack up`
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Installed from the wheel, the service has what it needs and the launcher has not.
         return _complain(f"stack works in a clone, after `make install`: here {error.name} is not installed", 1)
     except KeyboardInterrupt:
-        return 0
+        # Of `up` it is the usual end. To others 0 would say that what was asked for is done.
+        return 0 if options.command == "up" else INTERRUPTED
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -75,13 +75,16 @@ class BusinessProbe:
         Returns why that did not work, empty where it did.
         """
         why = ""
-        for place in ((host, port), self._public):
-            try:
-                self._ask(*place, "DELETE", path, 204, gone=404)
-            except StepFailed as fault:
-                why = f"{fault}"
-            else:
-                return ""
+        for attempt in range(ATTEMPTS):
+            # The proxy itself may have to be started again first.
+            time.sleep(PAUSE_SECONDS * attempt)
+            for place in ((host, port), self._public):
+                try:
+                    self._ask(*place, "DELETE", path, 204, gone=404)
+                except StepFailed as fault:
+                    why = f"{fault}"
+                else:
+                    return ""
         return why
 
     def _ask(

@@ -140,7 +140,10 @@ def _report(folder: Path, record: Record) -> None:
 
 
 class _CtrlC:
-    """For as long as the block lasts, Ctrl-C and SIGTERM cancel the order: its running step is finished first."""
+    """For as long as the block lasts, Ctrl-C and SIGTERM cancel the order: its running step is finished first.
+
+    SIGHUP changes nothing.
+    """
 
     def __init__(self, order: Order, listen: Listen) -> None:
         self._order = order
@@ -154,6 +157,8 @@ class _CtrlC:
     def __enter__(self) -> "_CtrlC":
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before.append((number, signal.signal(number, self._cancel)))
+        # The terminal was closed: whoever did that left two releases serving, if it ended the command.
+        self._before.append((signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN)))
         return self
 
     def __exit__(self, *_: object) -> None:

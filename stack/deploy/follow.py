@@ -1,9 +1,13 @@
 """What `stack deploy` shows while the launcher does the work, and what its Ctrl-C does."""
 
+import contextlib
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -31,8 +35,8 @@ def follow(data: Path, verb: str, reference: str, source: Path, *, as_json: bool
     """
     connection = Connection(data)
     try:
-        connection.order(verb, reference, source)
-        with _shown(as_json) as show:
+        with _shown(as_json) as show, _ctrl_c(connection, show.take):
+            connection.order(verb, reference, source)
             last = _listen(connection, show.take)
     finally:
         connection.close()
@@ -49,7 +53,13 @@ def follow(data: Path, verb: str, reference: str, source: Path, *, as_json: bool
 def do(work: Callable[[Listen], Record], *, as_json: bool) -> int:
     """Shows the work of this command itself, and returns the same exit codes."""
     with _shown(as_json) as show:
-        record = work(show.take)
+
+        def take(event: Event) -> None:
+            # A terminal, or a pipe, that nobody reads any more is no reason to stop in the middle.
+            with contextlib.suppress(OSError):
+                show.take(event)
+
+        record = work(take)
     return _told(record.as_json(), as_json)
 
 
@@ -58,36 +68,45 @@ def _shown(as_json: bool) -> "_Silence":
 
 
 def _told(record: dict[str, object], as_json: bool) -> int:
-    if as_json:
-        print(json.dumps(record))
-    else:
-        _say_end(record)
+    # The exit code is told, whoever still reads: a broken pipe is rich's reason to exit with 1.
+    with contextlib.suppress(OSError, SystemExit):
+        if as_json:
+            print(json.dumps(record), flush=True)
+        else:
+            _say_end(record)
     return _exit_code(record)
 
 
 def _listen(connection: Connection, take: Callable[[Event], None]) -> Event:
-    """The last event. The first Ctrl-C cancels, the second leaves."""
-    cancelled = False
-    while True:
-        try:
-            event = connection.next_event()
-        except KeyboardInterrupt:
-            if cancelled:
-                raise LauncherGone(
-                    "left: the launcher finishes what it is doing; `stack deployments` tells the end"
-                ) from None
-            cancelled = True
-            connection.cancel()
-            take({"event": "note", "step": "", "note": "cancelling: the running step is finished first …"})
-            continue
-        if event is None:
-            raise LauncherGone(
-                "the launcher ended in the middle: start it again (stack up --replicas N), it serves the release "
-                "before and records what was cut off"
-            )
+    """The last event."""
+    while (event := connection.next_event()) is not None:
         if event["event"] in ("end", "refused"):
             return event
         take(event)
+    raise LauncherGone(
+        "the launcher ended in the middle: start it again (stack up --replicas N), it serves the release "
+        "before and records what was cut off"
+    )
+
+
+@contextmanager
+def _ctrl_c(connection: Connection, take: Callable[[Event], None]) -> Iterator[None]:
+    """For as long as the block lasts, the first Ctrl-C cancels the order, and the second raises LauncherGone."""
+    cancelled = False
+
+    def cancel(_number: int, _frame: FrameType | None) -> None:
+        nonlocal cancelled
+        if cancelled:
+            raise LauncherGone("left: the launcher finishes what it is doing; `stack deployments` tells the end")
+        cancelled = True
+        connection.cancel()
+        take({"event": "note", "step": "", "note": "cancelling: the running step is finished first …"})
+
+    before = signal.signal(signal.SIGINT, cancel)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _exit_code(record: dict[str, object]) -> int:

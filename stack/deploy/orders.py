@@ -153,9 +153,10 @@ class Connection:
         """None once the launcher has ended, or has nothing more to tell."""
         try:
             line = self._lines.readline()
-        except OSError:
+            # A launcher that was killed may have told half a line.
+            return json.loads(line) if line else None
+        except (OSError, ValueError):
             return None
-        return json.loads(line) if line else None
 
     def close(self) -> None:
         self._lines.close()
