@@ -24,6 +24,7 @@ GIT_SECONDS = 120.0
 INSTALL_SECONDS = 600.0
 COMMAND_SECONDS = 60.0
 REQUIREMENTS = "requirements.txt"
+ENVIRONMENTS = "environments"
 KEPT_RELEASES = 5
 # What another tree's code, or another project's, would be found by.
 _OTHERS = ("PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -91,6 +92,8 @@ class Releases:
 
     def __init__(self, data: Path) -> None:
         self._folder = data.absolute() / "releases"
+        # As it is now: that file may be changed under this launcher, whose packages stay what they are.
+        self._own_requirements = _read(PROJECT_ROOT / REQUIREMENTS)
 
     def resolve(self, reference: str, source: Path) -> str:
         """The commit that a reference names in the repository at `source`. Raises Refused."""
@@ -122,7 +125,9 @@ class Releases:
             # In a folder aside, so that what is here under its name is whole.
             aside = Path(tempfile.mkdtemp(prefix=".making-", dir=self._folder))
             try:
-                _must(_git(self._folder, "clone", "--quiet", "--shared", "--no-checkout", f"{source}", f"{aside}"))
+                _must(
+                    _git(self._folder, "clone", "--quiet", "--shared", "--no-checkout", "--", f"{source}", f"{aside}")
+                )
                 _must(_git(aside, "checkout", "--quiet", "--detach", commit))
                 if not (aside / "alembic.ini").is_file() or not (aside / "taskmanager").is_dir():
                     raise Refused(f"{commit[:12]} of {source} is no release of this service: it has no alembic.ini")
@@ -136,26 +141,30 @@ class Releases:
         return Release(commit, folder, python)
 
     def forget_all_but(self, commits: list[str]) -> None:
-        """Removes old checkouts, the newest few and `commits` excepted."""
+        """Removes old checkouts, the newest few and `commits` excepted, and what none of those needs.
+
+        Not to be called while a release is made.
+        """
         if not self._folder.is_dir():
             return
         there = [folder for folder in self._folder.iterdir() if len(folder.name) == 40 and folder.is_dir()]
         newest = sorted(there, key=lambda folder: -folder.stat().st_mtime)[:KEPT_RELEASES]
-        for folder in there:
-            if folder not in newest and folder.name not in commits:
-                shutil.rmtree(folder, ignore_errors=True)
+        kept = [folder for folder in there if folder in newest or folder.name in commits]
+        environments = self._folder / ENVIRONMENTS
+        needed = {self._python(folder).parent.parent for folder in kept}
+        # Dotted names are what a launcher that was killed was making.
+        made = [*environments.iterdir()] if environments.is_dir() else []
+        left = [*self._folder.glob(".making-*"), *(each for each in made if each not in needed)]
+        for folder in [*(each for each in there if each not in kept), *left]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _python(self, folder: Path) -> Path:
         """This launcher's own, where the release needs the same packages as the launcher's tree."""
-        try:
-            wanted = (folder / REQUIREMENTS).read_bytes()
-        except OSError:
-            return Path(sys.executable)
-        own = PROJECT_ROOT / REQUIREMENTS
-        if own.is_file() and own.read_bytes() == wanted:
+        wanted = _read(folder / REQUIREMENTS)
+        if not wanted or wanted == self._own_requirements:
             return Path(sys.executable)
         name = hashlib.sha256(wanted).hexdigest()[:16]
-        return self._folder / "environments" / name / "bin" / "python"
+        return self._folder / ENVIRONMENTS / name / "bin" / "python"
 
     def _install(self, requirements: Path, python: Path) -> None:
         environment = python.parent.parent
@@ -197,6 +206,14 @@ def new_log(folder: Path, name: str) -> tuple[Path, int]:
     prepare_folder(folder)
     log = folder / f"{name}.log"
     return log, begin_log(log)
+
+
+def _read(file: Path) -> bytes:
+    """Nothing, where there is no such file."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _git(folder: Path, *arguments: str) -> Told:

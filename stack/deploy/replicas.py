@@ -18,7 +18,7 @@ from stack.deploy.haproxy_process import HaproxyProcess, find_haproxy
 from stack.deploy.local_road import LocalRoad
 from stack.deploy.local_works import LocalWorks
 from stack.deploy.orders import Orders
-from stack.deploy.record import Record, Result
+from stack.deploy.record import Record
 from stack.deploy.releases import Releases
 from stack.deploy.rollout import Patience
 from stack.deploy.slots import Slot, Slots, Stand
@@ -219,8 +219,8 @@ class Replicas:
 
     def _report(self, record: Record) -> None:
         self._around.report(record)
-        if record.result is Result.SUCCEEDED:
-            self.releases.forget_all_but([record.release, record.previous])
+        # After each: what was refused or rolled back was checked out as well.
+        self.releases.forget_all_but([self._state.release, self._state.previous])
 
     def poll(self) -> None:
         return None
