@@ -4,11 +4,12 @@
     python -m incident_lab.load --url http://127.0.0.1:8000 --rate 50 --json        until Ctrl-C or SIGTERM
 
 Lists, single tasks, new tasks, changes and deletions, over connections that are kept, each request at its own time:
-where answers are slow, the next request does not wait for them (no coordinated omission). Every answer is counted by
-its status, and every request that got none by what happened to its connection. No request is sent twice.
+where answers are slow, the next request does not wait for them, and latencies count from when a request was due (no
+coordinated omission). Every answer is counted by its status, and every request that got none by what happened to its
+connection. No request is sent twice. `connections` is how many were opened.
 
 exit status:
-  0  every answer was 2xx, or the 404 or 412 that the request could expect
+  0  every answer was 2xx, or the 404 of a task that this load had asked to delete
   1  one was not, or did not come
   2  the command line is wrong
 """
@@ -35,15 +36,17 @@ from incident_lab.http_connections import Answer, Connections, NoAnswer
 KEY_VARIABLE = "LOAD_KEY"
 # Of a hundred requests. What is created is deleted again in the end.
 MIX = {"list": 35, "one": 25, "create": 15, "change": 15, "delete": 10}
-# What a request may meet that runs beside others: the task that it names was deleted, or changed, by another one.
-EXPECTED = {"list": set[int](), "create": set[int](), "one": {404}, "change": {404, 412}, "delete": {404}}
+# As many are kept at most: then one is deleted where another would be created.
 MOST_TASKS = 500
 TIMEOUT_SECONDS = 15.0
 
 
 @dataclass
 class Tally:
-    """`latencies` are in seconds, of answered requests; `failures` are the first few, each with its time."""
+    """`latencies` are in seconds, of answered requests, from when each was due.
+
+    `failures` are the first few, each with its time; `connections` were opened.
+    """
 
     sent: int = 0
     answers: Counter[str] = field(default_factory=Counter)
@@ -52,15 +55,17 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     failures: list[dict[str, str | float]] = field(default_factory=list)
     late_seconds: float = 0.0
+    connections: int = 0
 
     @property
     def failed(self) -> int:
         return sum(self.unexpected.values()) + sum(self.lost.values())
 
-    def took(self, what: str, answer: Answer) -> None:
-        self.latencies.append(answer.seconds)
+    def took(self, what: str, answer: Answer, seconds: float, *, may_be_gone: bool) -> None:
+        """`may_be_gone` is whether the deletion of its task was asked for: then it may find none."""
+        self.latencies.append(seconds)
         self.answers[f"{answer.status}"] += 1
-        if not (200 <= answer.status < 300 or answer.status in EXPECTED[what]):
+        if not (200 <= answer.status < 300 or (answer.status == 404 and may_be_gone)):
             told = f"{answer.status} {_code(answer.body)}".strip()
             self.unexpected[f"{what} {told}"] += 1
             self._keep(what, f"answered {told}")
@@ -91,6 +96,7 @@ class Tally:
                 name: round(1000 * self.percentile(share), 1)
                 for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
             },
+            "connections": self.connections,
             "late_ms_max": round(1000 * self.late_seconds, 1),
             "failures": self.failures,
         }
@@ -113,7 +119,9 @@ class Load:
         self._rate = rate
         self._connections = Connections(parts.hostname or "127.0.0.1", parts.port or 80, key, TIMEOUT_SECONDS)
         self._choose = random.Random(seed)  # noqa: S311  to be repeated by its seed
-        self._tasks: deque[int] = deque(maxlen=MOST_TASKS)
+        self._tasks: deque[int] = deque()
+        # Those whose deletion was asked for, while others may still ask for them.
+        self._leaving: set[int] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
 
@@ -134,38 +142,60 @@ class Load:
                 continue
             self.tally.late_seconds = max(self.tally.late_seconds, -wait)
             self.tally.sent += 1
-            sending = asyncio.create_task(self._send())
+            sending = asyncio.create_task(self._send(due))
             self._under_way.add(sending)
             sending.add_done_callback(self._under_way.discard)
             await asyncio.sleep(0)
         lasted = time.monotonic() - begun
         await asyncio.gather(*self._under_way)
         await self._clean_up()
+        self.tally.connections = self._connections.opened
         return lasted
 
-    async def _send(self) -> None:
-        what, method, path, body = self._next()
+    async def _send(self, due: float) -> None:
+        what, id_ = self._next()
+        method, path, body = self._request(what, id_)
         try:
             answer = await self._connections.ask(method, path, body)
+            created = int(json.loads(answer.body)["id"]) if what == "create" and answer.status == 201 else None
         except NoAnswer as error:
             self.tally.lost_one(what, f"{error}")
-            return
-        self.tally.took(what, answer)
-        if what == "create" and answer.status == 201:
-            self._tasks.append(json.loads(answer.body)["id"])
+        except (ValueError, KeyError, TypeError):
+            self.tally.lost_one(what, "answered 201 without the task")
+        else:
+            may_be_gone = what != "delete" and id_ in self._leaving
+            self.tally.took(what, answer, time.monotonic() - due, may_be_gone=may_be_gone)
+            if created is not None:
+                self._tasks.append(created)
 
-    def _next(self) -> tuple[str, str, str, dict[str, object] | None]:
+    def _next(self) -> tuple[str, int | None]:
+        """What to ask for, and of which task."""
         [what] = self._choose.choices(list(MIX), list(MIX.values()))
-        if what == "create" or (what != "list" and not self._tasks):
-            return "create", "POST", "/tasks", {"title": "load", "tags": ["load"]}
-        if what == "list":
-            return what, "GET", self._choose.choice(("/tasks?limit=20", "/tasks?limit=5&status=todo")), None
+        if what == "create" and len(self._tasks) >= MOST_TASKS:
+            what = "delete"
+        if what != "list" and not self._tasks:
+            what = "create"
+        if what in ("list", "create"):
+            return what, None
         if what == "delete":
-            return what, "DELETE", f"/tasks/{self._tasks.popleft()}", None
-        path = f"/tasks/{self._choose.choice(self._tasks)}"
-        if what == "one":
-            return what, "GET", path, None
-        return what, "PATCH", path, {"priority": self._choose.choice(("low", "normal", "high"))}
+            id_ = self._tasks.popleft()
+            self._leaving.add(id_)
+            return what, id_
+        return what, self._choose.choice(self._tasks)
+
+    def _request(self, what: str, id_: int | None) -> tuple[str, str, dict[str, object] | None]:
+        """Method, path and body."""
+        match what:
+            case "create":
+                return "POST", "/tasks", {"title": "load", "tags": ["load"]}
+            case "list":
+                return "GET", self._choose.choice(("/tasks?limit=20", "/tasks?limit=5&status=todo")), None
+            case "delete":
+                return "DELETE", f"/tasks/{id_}", None
+            case "one":
+                return "GET", f"/tasks/{id_}", None
+            case _:
+                return "PATCH", f"/tasks/{id_}", {"priority": self._choose.choice(("low", "normal", "high"))}
 
     async def _clean_up(self) -> None:
         for id_ in self._tasks:

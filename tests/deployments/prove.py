@@ -141,6 +141,9 @@ def faults(proof: dict[str, Any]) -> list[str]:
     found = []
     if (failed := proof["load"]["failed"]) or not proof["load"]["answers"]:
         found.append(f"{failed} of {proof['load']['sent']} requests failed")
+    counted = sum(proof["load"]["answers"].values()) + sum(proof["load"]["lost"].values())
+    if counted != proof["load"]["sent"]:
+        found.append(f"of {proof['load']['sent']} requests {counted} were counted")
     for number, record in enumerate(proof["good"], 1):
         if record.get("result") != "succeeded":
             found.append(f"the good deployment {number} is {record.get('result')}: {record.get('reason')}")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from incident_lab import http_connections
+from incident_lab import load as module
 from incident_lab.http_connections import Connections, NoAnswer
 from incident_lab.load import Load, main
 from tests.databases import Database
@@ -107,6 +109,65 @@ async def test_what_no_client_expects_is_a_failure(status: str, content: bytes, 
 
     assert load.tally.failed == load.tally.sent > 0
     assert {reason.partition(" ")[2] for reason in load.tally.unexpected} == {told}
+
+
+async def test_a_task_that_is_gone_though_nobody_deleted_it_is_a_failure() -> None:
+    async def forget(method: str, writer: asyncio.StreamWriter) -> None:
+        if method == "DELETE":
+            writer.write(body("404 Not Found", b'{"code": "task_not_found"}'))
+        else:
+            await well(method, writer)
+
+    async with server(forget) as (url, _):
+        load = Load(url, 100)
+        await load.run(0.5)
+
+    assert load.tally.failed > 0
+    assert {*load.tally.unexpected} == {"delete 404 task_not_found"}
+
+
+async def test_an_answer_that_says_nothing_of_the_new_task_is_counted_as_lost() -> None:
+    async def nothing(method: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(body("201 Created" if method == "POST" else "200 OK", b"<html>"))
+
+    async with server(nothing) as (url, _):
+        load = Load(url, 50)
+        await load.run(0.3)
+
+    assert load.tally.lost["answered 201 without the task"] > 0
+    assert sum(load.tally.answers.values()) + sum(load.tally.lost.values()) == load.tally.sent
+
+
+async def test_a_head_without_an_end_is_no_answer() -> None:
+    async def endless(method: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + 200_000 * b"x")
+
+    async with server(endless) as (url, _):
+        host, _, port = url.removeprefix("http://").partition(":")
+        with pytest.raises(NoAnswer, match="LimitOverrunError"):
+            await Connections(host, int(port), "", 5).ask("GET", "/tasks", None)
+
+
+async def test_latencies_count_from_when_a_request_was_due() -> None:
+    async with server(well) as (url, _):
+        load = Load(url, 100)
+        running = asyncio.create_task(load.run(0.6))
+        await asyncio.sleep(0.1)
+        # Nothing is sent meanwhile: a generator that is held up must not hide what its clients waited for.
+        time.sleep(0.4)  # noqa: ASYNC251  the loop is to be blocked
+        await running
+
+    assert load.tally.percentile(1.0) >= 0.3
+    assert load.tally.sent >= 45
+
+
+async def test_no_more_tasks_are_made_than_are_deleted_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TASKS", 3)
+    async with server(well) as (url, seen):
+        load = Load(url, 200)
+        await load.run(0.6)
+
+    assert seen.count("DELETE") == seen.count("POST")
 
 
 async def test_a_connection_that_ends_without_an_answer_is_a_lost_request_and_is_not_sent_again() -> None:
