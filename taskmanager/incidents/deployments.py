@@ -61,16 +61,29 @@ def tally(entries: Iterable[Entry]) -> Tally:
 
 
 def suspects(incident: dict[str, Any], deployments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of deployments as the API shows them, those that ended within half an hour before the incident was opened."""
+    """Of deployments as the API shows them, those that is_suspect() finds for the time at which it was opened."""
     opened_at = read_time(incident["opened_at"])
     return [deployment for deployment in deployments if is_suspect(deployment, opened_at)]
 
 
 def is_suspect(deployment: dict[str, Any], opened_at: datetime) -> bool:
-    """Whether it ended within half an hour before `opened_at`, and touched anything."""
-    if deployment.get("facts", {}).get("result") == Result.REFUSED:
+    """Whether it touched anything, and was at work at `opened_at` or ended within half an hour before.
+
+    One that is rolled back by itself ends, and is told, after the incident that it brought.
+    """
+    facts = deployment.get("facts", {})
+    if facts.get("result") == Result.REFUSED:
         return False
-    return timedelta() <= opened_at - read_time(deployment["at"]) <= SUSPECT_FOR
+    ended = read_time(deployment["at"])
+    return ended - _lasted(facts) <= opened_at <= ended + SUSPECT_FOR
+
+
+def _lasted(facts: dict[str, str]) -> timedelta:
+    """Nothing where it does not say."""
+    try:
+        return timedelta(seconds=float(facts.get("seconds", 0)))
+    except (ValueError, OverflowError):
+        return timedelta()
 
 
 def described(deployment: dict[str, Any]) -> str:

@@ -69,6 +69,13 @@ def test_a_deployment_of_the_half_hour_before_is_suspected(result: str, minutes:
     assert suspects({"opened_at": "2026-11-27T21:00:00.000000Z"}, [entry]) == ([entry] if suspected else [])
 
 
+@pytest.mark.parametrize(("seconds", "suspected"), [("61", True), ("59", False), ("nonsense", False), ("1e999", False)])
+def test_a_deployment_that_was_at_work_as_it_opened_is_suspected(seconds: str, suspected: bool) -> None:
+    entry = deployment("rolled_back", minutes=1, seconds=seconds).as_json()
+
+    assert is_suspect(entry, T0) is suspected
+
+
 def test_how_deployments_ended_is_told_as_metrics_and_outlasts_a_restart(receive: Receivers) -> None:
     receiver = receive()
     assert "taskmanager_deployment_success_ratio NaN" in told(receiver)
