@@ -151,6 +151,12 @@ def _verdict(release: Release, variables: Mapping[str, str]) -> Mapping[str, obj
 
 
 def contracting(running: str, new: str, verdict: Mapping[str, object]) -> Refused:
+    """Why `running` cannot serve on the schema of `new`, by its own verdict, and what to do instead."""
+    if verdict.get("state") == "behind":
+        return Refused(
+            f"{new[:12]} lacks migrations that {running[:12]}, which serves now, needs: it is older, or of another "
+            f"branch. To go back: stack rollback {new[:12]}. To go on: put it on top of {running[:12]}, and deploy that"
+        )
     try:
         require_servable(verdict, running)
         evidence = ""

@@ -1,0 +1,26 @@
+"""What the pre-flight says of a release that may not be deployed."""
+
+from __future__ import annotations
+
+from stack.deploy.local_works import contracting
+
+RUNNING, NEW = "a" * 40, "b" * 40
+
+
+def test_an_older_release_is_not_said_to_take_something_away() -> None:
+    refused = contracting(RUNNING, NEW, {"state": "behind", "servable": False, "cause": "…", "evidence": "…"})
+
+    assert f"{NEW[:12]} lacks migrations that {RUNNING[:12]}" in refused.reason
+    assert f"stack rollback {NEW[:12]}" in refused.reason
+    assert "two deployments" not in refused.reason
+
+
+def test_a_contracting_one_names_what_breaks_and_the_two_deployments() -> None:
+    broken = [{"name": "list_tasks", "message": "column tags does not exist"}]
+    refused = contracting(
+        RUNNING, NEW, {"state": "ahead_incompatible", "evidence": "the ledger", "broken_statements": broken}
+    )
+
+    assert "(ahead_incompatible: the ledger)" in refused.reason
+    assert "do it in two deployments" in refused.reason
+    assert "list_tasks: column tags does not exist" in refused.evidence
