@@ -61,7 +61,7 @@ def deploy(options: ComposeOptions, verb: str, reference: str, listen: Listen) -
 
 def _deploy(options: ComposeOptions, verb: str, reference: str, listen: Listen) -> Record:
     compose = Compose(options.folder, options.files)
-    state = states.read(options.data)
+    state = states.read(options.data / states.COMPOSE_FILE)
     if verb == "rollback" and not reference:
         if not state.previous:
             raise Refused("no release before this one is known: name an image")
@@ -78,6 +78,7 @@ def _deploy(options: ComposeOptions, verb: str, reference: str, listen: Listen) 
         BusinessProbe(*PUBLIC, _probe_key),
         ComposeWorks(compose),
         report=lambda record: _report(options.folder, record),
+        state_file=states.COMPOSE_FILE,
     )
     order = Order(verb, reference, options.folder)
     with _CtrlC(order, listen):

@@ -9,14 +9,19 @@ from pathlib import Path
 from stack.deploy.compose_engine import PULL_SECONDS, Compose, docker, image_of, inspect, must_docker
 from stack.deploy.compose_road import network_of
 from stack.deploy.errors import NotDone, Refused, StepFailed
-from stack.deploy.local_works import contracting, newest_backup
+from stack.deploy.local_works import (
+    BACKUP_SECONDS,
+    TRY_AGAIN,
+    TRY_AGAIN_SECONDS,
+    contracting,
+    newest_backup,
+    see_to_fresh_backup,
+)
 from stack.deploy.releases import Told, read_json
 from stack.process import describe_end, wait_until
 
 MIGRATION_SECONDS = 3600.0
 SCRATCH_SECONDS = 60.0
-TRY_AGAIN = 75
-TRY_AGAIN_SECONDS = 120.0
 SLOT = "app-1"
 
 
@@ -86,7 +91,8 @@ class ComposeWorks:
         newest = newest_backup(told) if told.code == 0 else None
         if newest is None:
             raise NotDone("no service `backup` tells of one")
-        return f"the newest is of {newest:%Y-%m-%d %H:%M} UTC"
+        command = ("exec", "-T", "backup", "taskmanager", "backup")
+        return see_to_fresh_backup(newest, lambda: self._compose.run(*command, timeout=BACKUP_SECONDS))
 
     def migrate(self, release: str, say: Callable[[str], None]) -> str:
         deadline = time.monotonic() + TRY_AGAIN_SECONDS

@@ -42,6 +42,7 @@ class Site:
     """Called after each change of a slot, for whoever has to know which serve."""
     report: Callable[[Record], None] = lambda _: None
     """Called with each record that was written."""
+    state_file: str = states.FILE
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +208,7 @@ class Deployer:
         """Writes the state as it is now."""
         with self._saving:
             self.state.slots = [slot.as_json() for slot in self._site.slots]
-            states.write(self._site.data, self.state)
+            states.write(self._site.data / self._site.state_file, self.state)
         self._site.retarget()
 
 

@@ -87,16 +87,9 @@ class LocalWorks:
         newest = None if told.code == WRONG_USAGE else newest_backup(told)
         if newest is None:
             raise NotDone("no backups are configured")
-        if datetime.now(UTC) - newest < FRESH:
-            return f"the newest is of {newest:%Y-%m-%d %H:%M} UTC"
-        done = found.ask("taskmanager", "backup", variables=self._variables, timeout=BACKUP_SECONDS)
-        if done.code != 0:
-            raise Refused(
-                f"the newest backup is of {newest:%Y-%m-%d %H:%M} UTC, and a new one failed: "
-                f"{' | '.join(done.last_words(1))}. Mend that first: taskmanager backup",
-                done.last_words(),
-            )
-        return "made anew"
+        return see_to_fresh_backup(
+            newest, lambda: found.ask("taskmanager", "backup", variables=self._variables, timeout=BACKUP_SECONDS)
+        )
 
     def migrate(self, release: str, say: Callable[[str], None]) -> str:
         deadline = time.monotonic() + TRY_AGAIN_SECONDS
@@ -179,6 +172,20 @@ def _findings(told: Told) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         lines = []
     return (lines or told.last_words())[:SHOWN_FINDINGS] or ["(it does not say what)"]
+
+
+def see_to_fresh_backup(newest: datetime, back_up: Callable[[], Told]) -> str:
+    """Makes one where the newest is older than a day. Raises Refused."""
+    if datetime.now(UTC) - newest < FRESH:
+        return f"the newest is of {newest:%Y-%m-%d %H:%M} UTC"
+    done = back_up()
+    if done.code != 0:
+        raise Refused(
+            f"the newest backup is of {newest:%Y-%m-%d %H:%M} UTC, and a new one failed: "
+            f"{' | '.join(done.last_words(1))}. Mend that first: taskmanager backup",
+            done.last_words(),
+        )
+    return "made anew"
 
 
 def newest_backup(told: Told) -> datetime | None:

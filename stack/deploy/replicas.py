@@ -80,7 +80,7 @@ class Replicas:
         self._around = around
         self._say = around.say
         program = find_haproxy()
-        self._state = states.read(data)
+        self._state = states.read(data / states.FILE)
         # Their processes ended with the launcher before; their ports are kept while they are free.
         kept = [Slot(f"{each['name']}", port=int(each["port"])) for each in self._state.slots]
         self.slots = Slots(options.count, kept if len(kept) == options.count + 1 else ())

@@ -1,4 +1,4 @@
-"""What serves now, and what a deployment was doing when it was cut off: DATA/deployment.json, replaced as a whole."""
+"""What serves now, and what a deployment was doing when it was cut off: a file of the data, replaced as a whole."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -7,7 +7,8 @@ from pathlib import Path
 from stack.errors import StackError
 from stack.private_file import write_private
 
-FILE = "deployment.json"
+# Replicas of `stack up` and containers may be deployed from one folder; of each other's slots they know nothing.
+FILE, COMPOSE_FILE = "deployment.json", "deployment.compose.json"
 FORMAT = 1
 
 
@@ -25,10 +26,10 @@ class State:
     under_way: dict[str, str | int] = field(default_factory=dict)
 
 
-def read(data: Path) -> State:
+def read(file: Path) -> State:
     """Raises StackError when the file is there and is no state."""
     try:
-        content = json.loads((data / FILE).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another format")
         return State(**content)
@@ -36,9 +37,9 @@ def read(data: Path) -> State:
         return State()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StackError(
-            f"{data / FILE} cannot be read ({error}): remove it, and name what to serve: stack up --release REF"
+            f"{file} cannot be read ({error}): remove it, and name what to serve: stack up --release REF"
         ) from error
 
 
-def write(data: Path, state: State) -> None:
-    write_private(data / FILE, json.dumps({"format": FORMAT, **asdict(state)}, indent=2) + "\n")
+def write(file: Path, state: State) -> None:
+    write_private(file, json.dumps({"format": FORMAT, **asdict(state)}, indent=2) + "\n")

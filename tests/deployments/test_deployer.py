@@ -62,7 +62,7 @@ def test_what_serves_and_its_record_are_written_down(tmp_path: Path) -> None:
 
     assert (record.result, record.previous) == (Result.SUCCEEDED, OLD)
     assert records.read(tmp_path) == [record]
-    assert states.read(tmp_path) == by.state
+    assert states.read(tmp_path / states.FILE) == by.state
     assert (by.state.release, by.state.previous, by.state.under_way) == (NEW, OLD, {})
 
 
@@ -115,7 +115,7 @@ def test_a_launcher_that_ends_before_the_record_is_written_finds_how_it_went(
         patched.setattr(records, "append", kill)
         with pytest.raises(Killed):
             deploy(by, NEW)
-    state = states.read(tmp_path)
+    state = states.read(tmp_path / states.FILE)
     found = record_cut_off(tmp_path, state, "the launcher ended")
 
     assert found is not None
