@@ -10,6 +10,7 @@ The launcher does the work, so that a terminal that closes leaves nothing half d
 import contextlib
 import json
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from stack.errors import StackError
 SOCKET = "deploy.sock"
 CONNECT_SECONDS = 5.0
 ORDER_SECONDS = 10.0
+SAY_SECONDS = 2
 LONGEST_ORDER = 65536
 VERBS = ("deploy", "rollback")
 
@@ -116,10 +118,19 @@ class _Told:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._listens = True
+        # Of a command that was paused: the deployment does not wait for it. (A timeout of the socket's would be one
+        # for reading the cancel as well.)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SAY_SECONDS, 0))
 
     def say(self, event: Event) -> None:
-        with contextlib.suppress(OSError):
+        if not self._listens:
+            return
+        try:
             self._connection.sendall(json.dumps(event).encode() + b"\n")
+        except OSError:
+            # Half a line may have gone out, which no other line may follow.
+            self._listens = False
 
 
 def _listen_for_cancel(lines: Iterator[bytes], order: Order) -> None:
