@@ -1,5 +1,6 @@
 """`stack deploy --compose`: the command itself does the work, since containers outlive it."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -69,20 +70,25 @@ def _deploy(options: ComposeOptions, verb: str, reference: str, listen: Listen) 
     balancer = Haproxy(_by_exec(compose), by_name=True)
     road = ComposeRoad(compose)
     slots = _find_slots(road, balancer)
-    _agree(options.data, state, slots)
+    _agree(options, state, slots)
+    works = ComposeWorks(compose)
     site = Site(
         options.data,
         slots,
         road,
         balancer,
         BusinessProbe(*PUBLIC, _probe_key),
-        ComposeWorks(compose),
+        works,
         report=lambda record: _report(options.folder, record),
         state_file=states.COMPOSE_FILE,
     )
     order = Order(verb, reference, options.folder)
     with _CtrlC(order, listen):
-        return Deployer(site, state).carry_out(order, listen)
+        record = Deployer(site, state).carry_out(order, listen)
+        # How it went is told already, and old images are there for the next one to remove.
+        with contextlib.suppress(StackError):
+            works.forget_all_but([state.release, state.previous])
+    return record
 
 
 def _find_slots(road: ComposeRoad, balancer: Haproxy) -> Slots:
@@ -95,12 +101,13 @@ def _find_slots(road: ComposeRoad, balancer: Haproxy) -> Slots:
     return Slots(len(found) - 1, found)
 
 
-def _agree(data: Path, state: states.State, slots: Slots) -> None:
+def _agree(options: ComposeOptions, state: states.State, slots: Slots) -> None:
     """The state on the disk may be of before: somebody's `up`, or a deployment that was cut off.
 
     Raises StackError where nothing serves that could be replaced.
     """
-    if (found := record_cut_off(data, state, "the command ended")) is not None:
+    if (found := record_cut_off(options.data, state, "the command ended")) is not None:
+        _report(options.folder, found)
         say(f"the last deployment ({found.reference}): {found.reason or found.result.value}")
     serving = [slot.release for slot in slots.serving()]
     if not serving:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stack.deploy.compose_engine import PULL_SECONDS, Compose, docker, image_of, inspect, must_docker
+from stack.deploy.compose_engine import PULL_SECONDS, REPOSITORY, Compose, docker, image_of, inspect, must_docker
 from stack.deploy.compose_road import network_of
 from stack.deploy.errors import NotDone, Refused, StepFailed
 from stack.deploy.local_works import (
@@ -17,7 +17,7 @@ from stack.deploy.local_works import (
     newest_backup,
     see_to_fresh_backup,
 )
-from stack.deploy.releases import Told, read_json
+from stack.deploy.releases import KEPT_RELEASES, Told, read_json
 from stack.process import describe_end, wait_until
 
 MIGRATION_SECONDS = 3600.0
@@ -44,6 +44,14 @@ class ComposeWorks:
     def fetch(self, release: str, source: Path) -> str:
         must_docker("tag", f"sha256:{release}", image_of(release))
         return image_of(release)
+
+    def forget_all_but(self, releases: list[str]) -> None:
+        """Takes their names from what was deployed, the newest few and `releases` excepted, so that images can go."""
+        told = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY)
+        kept = {image_of(release) for release in releases}
+        deployed = [name for name in told.output.split() if name.startswith(image_of(""))]
+        for name in [name for name in deployed if name not in kept][KEPT_RELEASES:]:
+            docker("image", "rm", name)
 
     def lint(self, running: str, new: str) -> str:
         raise NotDone("images have no history to compare: the pipeline lints what they are built from")

@@ -131,6 +131,7 @@ class Replicas:
     def _record_what_was_cut_off(self) -> None:
         found = record_cut_off(self._data, self._state, "the launcher ended; the release before serves")
         if found is not None:
+            self._around.report(found)
             self._say(f"the last deployment ({found.reference}): {found.reason or found.result.value}")
 
     def _choose_release(self) -> None:
