@@ -36,6 +36,7 @@ exit codes:
   6   rolled back: the old release serves, and the reason is named
   7   the way back failed too: look at what serves (stack deployments, /health) and act
   69  no `stack up --replicas` runs with these data
+  130 Ctrl-C before the order was given
 """
 ROLLBACK_EXAMPLES = """\
 examples:
