@@ -110,6 +110,11 @@ CHECKS = (
     ),
     Check("boards", "the dashboards are what their code says", _always("python -m ops.grafana.boards --check")),
     Check(
+        "configuration-copies",
+        "docker/prometheus is prometheus.yml for production and replicas",
+        _always("python -m ops.prometheus.deployments --check"),
+    ),
+    Check(
         "kubernetes",
         "Kubernetes' manifests fit its schemas, and its alert rules are Prometheus' own",
         _always("python -m ops.kubernetes.prometheus_rule --check", "python -m ops.kubernetes.manifests"),
