@@ -74,12 +74,17 @@ exit status:
         default=os.environ.get("DEPLOY_COMMAND") or COMMAND,
         help="what is run in it, with TASKMANAGER_IMAGE set (compose's pull and up, or DEPLOY_COMMAND)",
     )
+    parser.add_argument(
+        "--repository",
+        default=os.environ.get("IMAGE_REPOSITORY") or None,
+        help="refuse an image of any other (IMAGE_REPOSITORY; unset: of none)",
+    )
     parser.set_defaults(run=_deploy)
 
 
 def _deploy(options: argparse.Namespace) -> int:
     try:
-        deploy(Target(options.host, options.folder, options.command), options.image)
+        deploy(Target(options.host, options.folder, options.command, options.repository), options.image)
     except DeployError as error:
         return _complain(str(error))
     print(f"{options.image} is deployed on {options.host}; now watch it")

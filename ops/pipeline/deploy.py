@@ -35,11 +35,13 @@ class Target:
     host: as ssh takes it.
     folder: the checkout there, with the secrets of that host.
     command: what is run in it by sh, with TASKMANAGER_IMAGE set.
+    repository: the only one whose images it takes; None: any.
     """
 
     host: str
     folder: str = "taskmanager-api"
     command: str = COMMAND
+    repository: str | None = None
 
 
 def remote_command(target: Target, image: str) -> str:
@@ -47,10 +49,13 @@ def remote_command(target: Target, image: str) -> str:
 
     Raises
     ------
-    DeployError: the image is not named by a digest.
+    DeployError: the image is not named by a digest, or is of another repository.
     """
     if not _BY_DIGEST.match(image):
         raise DeployError(f"{image!r} names no digest: deploy what was pushed, as in somebody/taskmanager-api@sha256:…")
+    if target.repository and not image.startswith(f"{target.repository}@"):
+        # Whoever may start a deployment by hand types this: somebody else's image would run with the host's secrets.
+        raise DeployError(f"{image!r} is none of {target.repository}, where this project's images are")
     return (
         f"cd {shlex.quote(target.folder)} && export TASKMANAGER_IMAGE={shlex.quote(image)} && {{ {target.command}; }}"
     )

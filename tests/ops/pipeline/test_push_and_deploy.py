@@ -69,6 +69,14 @@ def test_an_image_without_a_digest_is_not_deployed(image: str) -> None:
         remote_command(Target("host"), image)
 
 
+@pytest.mark.parametrize("repository", ["somebody/taskmanager", "somebody", "somebody/taskmanager-api2"])
+def test_an_image_of_another_repository_is_not_deployed(repository: str) -> None:
+    with pytest.raises(DeployError, match="is none of"):
+        remote_command(Target("host", repository=repository), IMAGE)
+
+    assert IMAGE in remote_command(Target("host", repository=IMAGE.partition("@")[0]), IMAGE)
+
+
 @pytest.mark.parametrize("program", ["docker-compose", "docker"])
 def test_the_host_pulls_and_starts_the_image_with_the_compose_that_it_has(program: str, tmp_path: Path) -> None:
     checkout, programs = tmp_path / "a folder's name", tmp_path / "bin"
