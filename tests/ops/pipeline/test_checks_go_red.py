@@ -79,7 +79,8 @@ def test_a_check_finds_the_fault_that_it_is_there_for(
 ) -> None:
     monkeypatch.setattr(files, "ROOT", tmp_path)
     (check,) = checks.chosen([planted.check])
-    configuration = {"prometheus.yml": (ROOT / "prometheus.yml").read_text()}
+    # With the key that it names, which promtool wants to see.
+    configuration = {name: (ROOT / name).read_text() for name in ("prometheus.yml", "ops/development/incidents_key")}
     assert planted.good in planted.well
 
     plant(tmp_path, configuration | {planted.path: planted.well})

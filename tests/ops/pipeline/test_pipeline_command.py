@@ -118,8 +118,9 @@ def test_ctrl_c_ends_what_runs(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     script = f"""
 from ops.pipeline.command import execute
-execute(("sh", "-c", "echo $$ > {note}.new; mv {note}.new {note}; exec sleep 600"), timeout_s=600)
+execute(("sh", "-c", "sleep 1; echo $$ > {note}.new; mv {note}.new {note}; exec sleep 600"), timeout_s=600)
 """
+    # The second is for whoever starts it: an interruption while subprocess still makes the child reaches nobody.
     process = subprocess.Popen((sys.executable, "-c", script), cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         assert wait_until(note.exists, 20)
