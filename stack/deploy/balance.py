@@ -38,7 +38,7 @@ class Balancer(Protocol):
         """Sends it no new ones; those that it has go on."""
 
     def put_out(self, slot: Slot) -> None:
-        """Forgets it."""
+        """Sends it nothing, whatever comes to stand in it, until it is let in."""
 
     def in_work(self, slot: Slot) -> int:
         """How many of its requests are not answered yet."""

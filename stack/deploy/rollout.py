@@ -128,14 +128,23 @@ class Rollout:
             self._go_on()
             slot.release, slot.stand = release, Stand.STARTING
             self._note_change()
+            # A balancer that finds slots by itself would send requests there from the first moment on.
+            self._balancer.put_out(slot)
             self._road.start(slot, release)
             self._note_change()
             self._road.wait_until_ready(slot, self._cancelled.is_set)
         with self._steps.step("probe it", slot.name):
             self._go_on()
-            self._probe.directly(slot)
+            self._probe_directly(slot)
         with self._steps.step("switch it in", slot.name):
             self._admit(slot)
+
+    def _probe_directly(self, slot: Slot) -> None:
+        try:
+            self._probe.directly(slot)
+        except StackError as fault:
+            # What it answered is told already; why, its log may tell.
+            raise StepFailed(f"{fault}", self._road.last_words(slot)) from fault
 
     def _admit(self, slot: Slot) -> None:
         self._balancer.admit(slot)
@@ -222,7 +231,7 @@ class Rollout:
         raise RolledBack(reason, evidence) from fault
 
     def restore(self, release: str) -> None:
-        """Lets `release` serve in all replicas, and nothing else, from whatever the slots hold."""
+        """Lets `release` serve in as many replicas as are asked for, and nothing else, from whatever the slots hold."""
         self._going_back = True
         for slot in self._slots.of(release, Stand.DRAINED):
             if not self._road.has_ended(slot):
@@ -234,9 +243,9 @@ class Rollout:
             empty, others = self._slots.empty(), self._slots.others(release)
             if len(self._slots.of(release)) < self._slots.replicas and empty is not None:
                 self._bring_back(empty, release)
-            elif others:
-                self._drain(others[0])
-                self._stop(others[0])
+            elif surplus := others or self._slots.of(release)[self._slots.replicas :]:
+                self._drain(surplus[0])
+                self._stop(surplus[0])
             else:
                 return
 

@@ -20,18 +20,20 @@ OLD, NEW = "old", "new"
 class Site:
     """A road, a balancer and a probe at once, which keep account; the call of the number `fails_at` fails, from 1 on.
 
-    `broken` are releases whose replicas never become ready, `wrong` those whose requests fail. `requests` is how many
-    come to each replica between two looks.
+    `broken` are releases whose replicas never become ready, `rejected` those whom the probe finds wrong, `wrong` those
+    whose requests fail. `requests` is how many come to each replica between two looks.
     """
 
     def __init__(self, replicas: int) -> None:
         self.slots = Slots(replicas)
         self.running: dict[str, str] = {}
         self.admitted: set[str] = set()
+        self.put_out_slots: set[str] = set()
         self.fails_at: int | None = None
         self.calls = 0
         self.fewest_serving = replicas
         self.broken: set[str] = set()
+        self.rejected: set[str] = set()
         self.wrong: set[str] = set()
         self.requests = 10
         self.not_ready_again: set[str] = set()
@@ -55,6 +57,7 @@ class Site:
     def start(self, slot: Slot, release: str) -> None:
         self._call()
         assert slot.name not in self.running, "two replicas in one slot"
+        assert slot.name in self.put_out_slots, "it would get requests before it is ready"
         self.running[slot.name] = release
 
     def wait_until_ready(self, slot: Slot, give_up: Callable[[], bool]) -> None:
@@ -79,6 +82,7 @@ class Site:
         if slot.name in self.not_ready_again:
             raise StackError("HAProxy does not find it ready")
         self.admitted.add(slot.name)
+        self.put_out_slots.discard(slot.name)
 
     def drain(self, slot: Slot) -> None:
         self._call()
@@ -86,6 +90,7 @@ class Site:
 
     def put_out(self, slot: Slot) -> None:
         self.admitted.discard(slot.name)
+        self.put_out_slots.add(slot.name)
 
     def in_work(self, slot: Slot) -> int:
         return 0
@@ -98,6 +103,8 @@ class Site:
 
     def directly(self, slot: Slot) -> None:
         self._call()
+        if self.running[slot.name] in self.rejected:
+            raise StackError("answered 500")
 
     def in_public(self) -> None:
         self._call()
@@ -109,7 +116,14 @@ class Site:
         self, cancelled: threading.Event | None = None, on_step: Callable[[str], None] = lambda _: None
     ) -> Steps:
         self.steps = steps = Steps(lambda event: on_step(f"{event['step']}") if event["event"] == "began" else None)
-        rollout = Rollout(
+        self._rollout(steps, cancelled or threading.Event()).replace(OLD, NEW)
+        return steps
+
+    def restore(self, release: str) -> None:
+        self._rollout(Steps(lambda _: None), threading.Event()).restore(release)
+
+    def _rollout(self, steps: Steps, cancelled: threading.Event) -> Rollout:
+        return Rollout(
             self.slots,
             self,
             self,
@@ -117,10 +131,35 @@ class Site:
             steps,
             patience=Patience(drain=0.1, watch=0.0, verify=0.0, again=0.0),
             changed=self._record,
-            cancelled=cancelled or threading.Event(),
+            cancelled=cancelled,
         )
-        rollout.replace(OLD, NEW)
-        return steps
+
+
+def test_what_a_replica_said_that_answers_wrongly_is_kept() -> None:
+    site = Site(2)
+    site.rejected.add(NEW)
+
+    with pytest.raises(RolledBack, match="answered 500") as told:
+        site.roll_out()
+
+    assert site.serving() == [OLD, OLD]
+    assert told.value.evidence == ("its last words",)
+
+
+def test_a_replica_too_many_is_drained_so_that_a_slot_is_spare() -> None:
+    site = Site(2)
+    spare = site.slots.empty()
+    assert spare is not None
+    spare.release, spare.stand = OLD, Stand.SERVING
+    site.running[spare.name] = OLD
+    site.admitted.add(spare.name)
+
+    site.restore(OLD)
+
+    assert site.serving() == [OLD, OLD]
+    assert site.slots.empty() is not None
+    site.roll_out()
+    assert site.serving() == [NEW, NEW]
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3])
