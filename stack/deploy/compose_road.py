@@ -20,6 +20,8 @@ class ComposeRoad:
         self._compose = compose
         self._ready_timeout = ready_timeout
         self._containers: dict[str, str] = {}
+        # Those that this road has started itself, by their slots.
+        self._own: set[str] = set()
 
     def find(self, slot: Slot) -> None:
         """Fills a slot in from what stands in it now; the release is its image's id."""
@@ -37,6 +39,7 @@ class ComposeRoad:
     def start(self, slot: Slot, release: str) -> None:
         self._compose.must("up", "-d", "--no-deps", "--no-build", slot.name, release=release)
         self._containers[slot.name] = self._compose.container(slot.name)
+        self._own.add(slot.name)
         found = inspect(self._containers[slot.name])
         if found is None:
             raise StepFailed(f"compose has started no container for {slot.name}")
@@ -58,6 +61,7 @@ class ComposeRoad:
         # SIGTERM and the file's stop_grace_period; then the container is gone, so that no restart brings it back.
         self._compose.must("rm", "--stop", "--force", slot.name)
         self._containers.pop(slot.name, None)
+        self._own.discard(slot.name)
 
     def last_words(self, slot: Slot) -> list[str]:
         container = self._containers.get(slot.name)
@@ -72,8 +76,12 @@ class ComposeRoad:
         if found is None:
             return "nothing left of it"
         state = _part(found, "State")
-        # A container that ends by itself is restarted, again and again: that is an end too.
-        if state.get("Running") and not state.get("Restarting") and not found.get("RestartCount"):
+        # A new replica that was restarted has ended once, and that is too much. An old one may have been, weeks ago:
+        # it serves, so that its requests are awaited and it is a way back.
+        if slot.name in self._own and found.get("RestartCount"):
+            # Its status is that of the one that was started after it.
+            return "a fault, after which it was started again,"
+        if state.get("Running") and not state.get("Restarting"):
             return ""
         return f"status {state.get('ExitCode')}"
 
