@@ -30,7 +30,8 @@ class Compose:
 
     def run(self, *words: str, release: str = "", timeout: float = COMMAND_SECONDS) -> Told:
         """`compose …`; services that it starts are of `release`."""
-        variables = {IMAGE_VARIABLE: image_of(release)} if release else {}
+        # The production overlay refuses to be read without an image, also by what starts nothing.
+        variables = {IMAGE_VARIABLE: image_of(release) if release else os.environ.get(IMAGE_VARIABLE) or REPOSITORY}
         return _run([*self._command, *words], self._folder, variables, timeout)
 
     def must(self, *words: str, release: str = "", timeout: float = COMMAND_SECONDS) -> Told:
