@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from tests.processes import ROOT, free_port
 
 # Of a busy machine; nothing here waits for it where things go well.
 PATIENCE_S = 240.0
+# What the database was too slow for, beside other tests on a busy machine; `make prove-deployments` counts it too.
+TOO_BUSY = ("503 database_unavailable", "503 overloaded")
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,11 @@ class Deployed:
 
 
 class Rig:
-    """`stack up --replicas N` of the first release of `releases`, ended with the block."""
+    """`stack up --replicas N OPTIONS` of the first release of `releases`, ended with the block."""
 
-    def __init__(self, folder: Path, releases: Releases, replicas: int = 2, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, releases: Releases, replicas: int = 2, options: Sequence[str] = (), **variables: str
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.releases = releases
@@ -49,6 +53,7 @@ class Rig:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "up.log"
         self._replicas = replicas
+        self._options = options
         self._variables = variables
         self._ending = ExitStack()
         self.launcher: subprocess.Popen[bytes]
@@ -56,7 +61,7 @@ class Rig:
     def launch(self, *arguments: str) -> None:
         """Starts it, again where it had ended, and waits until it serves."""
         command = [sys.executable, "-m", "stack", "up", "--replicas", f"{self._replicas}", "--port", f"{self.port}"]
-        command += ["--data", f"{self.data}", "--source", f"{self.releases.folder}", *arguments]
+        command += ["--data", f"{self.data}", "--source", f"{self.releases.folder}", *self._options, *arguments]
         with self.log.open("wb") as log:
             self.launcher = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         self._ending.callback(self._end, self.launcher)
@@ -168,3 +173,9 @@ class UnderLoad:
         output, _ = self._process.communicate(timeout=PATIENCE_S)
         self.code = self._process.returncode
         self.tally = json.loads(output)
+
+    @property
+    def lost_by_a_switch(self) -> dict[str, int]:
+        """How often, by what happened: all that failed, but for what the database was too slow for."""
+        failed = {**self.tally["unexpected"], **self.tally["lost"]}
+        return {reason: count for reason, count in failed.items() if not reason.endswith(TOO_BUSY)}

@@ -23,14 +23,6 @@ from tests.processes import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 
-# What the database was too slow for, beside other tests on a busy machine; `make prove-deployments` counts it too.
-TOO_BUSY = ("503 database_unavailable", "503 overloaded")
-
-
-def lost_by_a_switch(load: UnderLoad) -> dict[str, int]:
-    failed = {**load.tally["unexpected"], **load.tally["lost"]}
-    return {reason: count for reason, count in failed.items() if not reason.endswith(TOO_BUSY)}
-
 
 def test_two_good_deployments_and_a_bad_one_lose_no_request(rig: Rig, served: str) -> None:
     good = [rig.releases.release(f"good {number}", add_column(f"good_{number}")) for number in (1, 2)]
@@ -44,7 +36,7 @@ def test_two_good_deployments_and_a_bad_one_lose_no_request(rig: Rig, served: st
     assert (last.code, last.record["result"]) == (6, "rolled_back")
     assert "POST /tasks answered 500 internal_error instead of 201" in last.record["reason"]
     assert rig.version() == good[1].commit
-    assert lost_by_a_switch(load) == {}
+    assert load.lost_by_a_switch == {}
     assert load.tally["sent"] > 200
     assert {step["slot"] for step in done[0].steps("drain")} == {"slot1", "slot2"}
 
