@@ -23,6 +23,8 @@ from tests.processes import ROOT
 Generation = Literal["1.29", "2"]
 GENERATIONS: tuple[Generation, ...] = ("1.29", "2")
 
+NAME = "taskmanager-tests"
+
 # What compose makes of the files is asked of both. What its containers do then is not its doing: once is enough.
 of_one_generation = pytest.mark.parametrize("project", GENERATIONS[:1], indirect=True)
 
@@ -65,7 +67,7 @@ class ComposeProject:
         program = compose_v1() if generation == "1.29" else compose_v2()
         self.engine = engine
         self.folder = folder
-        self.command = [*program, "--project-name", "taskmanager-tests", *(f"--file={file}" for file in files)]
+        self.command = [*program, "--project-name", NAME, *(f"--file={file}" for file in files)]
         self._environment = os.environ | engine.environment | (environment or {})
 
     def run(
