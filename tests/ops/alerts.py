@@ -37,6 +37,7 @@ SEVERITY = (
             "LongTransaction",
             "Deadlocks",
             "DiskAlmostFull",
+            "BackupTooOld",
             "ConfigurationNotLoaded",
         ),
         "warning",
