@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taskmanager import __version__
 from taskmanager.access import keys_cli
@@ -29,10 +28,6 @@ from taskmanager.settings import (
     SettingsError,
     load_settings,
 )
-
-if TYPE_CHECKING:
-    from migration_gate.expected import Expected
-    from migration_gate.status import SchemaStatus
 
 logger = logging.getLogger(__name__)
 
@@ -204,35 +199,17 @@ def _exit_at_end_of_input() -> None:
 
 
 def _status(options: argparse.Namespace, settings: Settings) -> int:
-    from migration_gate.errors import RevisionsLockError
-    from migration_gate.expected import LOCK_NAME, Expected, read_lock
+    from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
     from migration_gate.text import as_text
+    from taskmanager.schema_verdict import ask
+    from taskmanager.tasks.statements import STATEMENTS
 
     if settings.database_url is None:
         raise SettingsError(NO_DATABASE)
-    try:
-        expected = read_lock(PROJECT_FOLDER / "alembic" / LOCK_NAME)
-    except RevisionsLockError as error:
-        expected = Expected.broken(error.message, error.solution)
-    status = asyncio.run(_ask(settings.database_url, expected))
+    # Every statement proven, as the application's role.
+    status = asyncio.run(ask(AsyncpgProbe(settings.database_url, statements=STATEMENTS)))
     print(json.dumps(status.as_dict(), indent=2) if options.json else as_text(status))
     return 0 if status.servable else NOT_SERVABLE
-
-
-async def _ask(url: str, expected: Expected) -> SchemaStatus:
-    """The verdict as the application's role sees it, every statement proven."""
-    from migration_gate.errors import DatabaseUnreachable
-    from migration_gate.postgres.asyncpg_probe import AsyncpgProbe
-    from migration_gate.status import judge, unreachable
-    from taskmanager.tasks.statements import STATEMENTS
-
-    probe = AsyncpgProbe(url, statements=STATEMENTS)
-    try:
-        return judge(expected, await probe())
-    except DatabaseUnreachable as fault:
-        return unreachable(expected, fault.message, fault.solution, fault.rung.value)
-    finally:
-        await probe.close()
 
 
 if __name__ == "__main__":
