@@ -3,6 +3,8 @@
 Nobody waits for company: a request that comes alone is asked alone and at once. While `AT_ONCE` statements of a kind
 are on their way the next requests gather, and go together as soon as one has come back. So the load itself makes the
 batches, and a client that is acknowledged reads what it wrote: what gathers is asked after its last request came.
+
+Where statements stall, behind a lock or a disk, those who gather do not wait for them for long: they go beside them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from taskmanager.problems import DatabaseUnavailable
 
 # Two, so that one slow answer does not hold everybody up (docs/adr/0013 has what other numbers give).
 AT_ONCE = 2
+
+# Who has gathered for so long stands behind statements that stall, and goes beside them; sooner than it is refused.
+STALLED_S = 0.1
 
 TOO_LATE = "The database is too slow now to serve this request in time. Nothing was done. Try again in a moment."
 
@@ -92,9 +97,14 @@ class Batcher(Generic[Item]):
         finally:
             self._came_back()
 
-    def _came_back(self) -> None:
-        """Let those go together who gathered in the meantime, but for those who have left."""
-        self._on_their_way -= 1
+    def is_stalled(self, most: int) -> bool:
+        """Whether some have gathered for long behind statements on their way, of which there are fewer than `most`."""
+        return (
+            bool(self._waiting) and self._on_their_way < most and time.monotonic() - self._waiting[0].since > STALLED_S
+        )
+
+    def send_gathered(self) -> None:
+        """Send those who gathered in the meantime, but for those who have left."""
         waiting = [waiting for waiting in self._waiting if not waiting.row.done()]
         batch, self._waiting = waiting[:MOST_TOGETHER], waiting[MOST_TOGETHER:]
         if batch:
@@ -103,6 +113,11 @@ class Batcher(Generic[Item]):
             task = asyncio.get_running_loop().create_task(self._go(batch), context=contextvars.Context())
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
+
+    def _came_back(self) -> None:
+        self._on_their_way -= 1
+        if self._on_their_way < AT_ONCE:
+            self.send_gathered()
 
     async def _go(self, batch: list[_Waiting[Item]]) -> None:
         try:

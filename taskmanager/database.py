@@ -200,9 +200,20 @@ class Database:
             future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(PoolTimeout())
+        for batcher in self._batchers.values():
+            if batcher.is_stalled(self._size // 2):
+                self._let_past(batcher)
         self._sweep = None
         if self._at_work or self._waiting:
             self._sweep_soon()
+
+    def _let_past(self, stalled: Batcher[Any]) -> None:
+        """Let those go who gather behind statements that stall, once there is an open connection: to open one, or to
+        wait for one, would use up the time that their own statement may take."""
+        if self._idle:
+            stalled.send_gathered()
+        elif self._open < self._size:
+            self._spawn(self._open_another())
 
     async def _wait_for_connection(self, asked: float) -> asyncpg.Connection:
         if self._open < self._size:

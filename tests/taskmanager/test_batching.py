@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from taskmanager.batching import AT_ONCE, MOST_TOGETHER, Batcher, BatchStatement
+from taskmanager.batching import AT_ONCE, MOST_TOGETHER, STALLED_S, Batcher, BatchStatement
 from taskmanager.observability.logs import REQUEST_ID
 from taskmanager.problems import DatabaseUnavailable
 from taskmanager.tasks.statements import GET_TASK
@@ -178,6 +178,29 @@ async def test_who_has_gathered_too_long_is_refused_and_not_asked_for() -> None:
     assert postgres.since[2] > postgres.since[0] + 0.15
 
 
+async def test_who_gathers_behind_statements_that_stall_goes_beside_them() -> None:
+    postgres = Postgres()
+    batcher = Batcher(SQUARE, postgres.rows, PATIENCE_S)
+    stalled = await gathered(batcher, [1, 2])
+    assert not batcher.is_stalled(4)
+    behind = await gathered(batcher, [3, 5])
+    assert not batcher.is_stalled(4)
+    await asyncio.sleep(STALLED_S * 1.5)
+
+    assert batcher.is_stalled(3)
+    assert not batcher.is_stalled(2)
+    batcher.send_gathered()
+    # The next ones gather anew, and the first that comes back leaves as many on their way as there are to be.
+    later = await gathered(batcher, [6])
+    assert not batcher.is_stalled(4)
+    await postgres.answer()
+    assert postgres.asked == [[1], [2], [3, 5]]
+    await postgres.answer(number=3)
+
+    assert [row["square"] for row in await asyncio.gather(*stalled, *behind, *later)] == [1, 4, 9, 25, 36]
+    assert postgres.asked == [[1], [2], [3, 5], [6]]
+
+
 @pytest.mark.parametrize("told", [lambda items, rows: rows[1:], lambda items, rows: 1 / (len(items) == 1) and rows])
 async def test_nobody_is_told_anothers_row_and_nothing_is_asked_twice(told: Callable[..., Any]) -> None:
     """Fewer rows than requests, or a fault after the statement was made."""
@@ -315,6 +338,28 @@ def test_nobody_is_given_what_another_one_wrote(migrated_database: Database, ser
     # No place is lost: whoever comes next is served.
     assert service.get("/tasks").status_code == 200
     assert service.stop() == 0
+
+
+def test_a_stall_that_is_shorter_than_a_statement_may_take_refuses_nobody(
+    migrated_database: Database, serve: Serve
+) -> None:
+    """A disk that takes its time, or a migration that holds the table: requests wait, and all are answered."""
+    service = serve(migrated_database)
+    service.wait_for("/tasks", 200)
+    task = service.request("POST", "/tasks", json={"title": "there"}).json()["id"]
+    answers = []
+    with psycopg.connect(migrated_database.migrator_url) as other, ThreadPoolExecutor(64) as clients:
+        other.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        locked = time.monotonic()
+        while time.monotonic() - locked < 0.8:
+            answers.append(clients.submit(service.get, f"/tasks/{task}"))
+            answers.append(clients.submit(service.request, "POST", "/tasks", json={"title": "behind"}))
+            time.sleep(0.05)
+        other.rollback()
+        told = [answer.result().status_code for answer in answers]
+
+    assert len(told) > 20  # far more than may be on their way at once
+    assert set(told) == {200, 201}
 
 
 def test_who_is_refused_behind_a_lock_has_made_nothing(migrated_database: Database, serve: Serve) -> None:
