@@ -9,8 +9,10 @@ The gate clears itself: it asks nothing of the database, it reads the verdict th
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from os import PathLike
 from pathlib import Path
@@ -23,9 +25,12 @@ from migration_gate.page import PAGE_HEADERS, page, refresh_interval_s
 from migration_gate.project_watch import ProjectWatch
 from migration_gate.states import RULES
 from migration_gate.status import SchemaStatus
-from migration_gate.watch import Verdict, Watcher
+from migration_gate.watch import NOT_CHECKED, Verdict, Watcher
 
 RETRY_AFTER_S = 2
+
+# The probe's own patience is a little shorter. Whoever runs no watcher is refused after it.
+FIRST_LOOK_WITHIN_S = 1.7
 
 # Of the registry of WebSocket close codes.
 TRY_AGAIN_LATER = 1013
@@ -135,7 +140,7 @@ class SchemaGate:
             self._own.start()
             if self._enforced and not self._is_open(scope):
                 await self._own.first_verdict()
-        if not self.refuses(scope):
+        if not await self.turns_away(scope):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -151,6 +156,18 @@ class SchemaGate:
             and scope["type"] != "lifespan"
             and not self._is_open(scope)
         )
+
+    async def turns_away(self, scope: Scope) -> bool:
+        """As `refuses`, but of a verdict: before the first look at the database has ended a request waits for it.
+
+        A service that has just started knows of no fault, and would name one that is not there.
+        """
+        watcher = self._watcher
+        if isinstance(watcher, Watcher) and watcher.verdict.fault == NOT_CHECKED and self.refuses(scope):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK_WITHIN_S):
+                    await watcher.next_check()
+        return self.refuses(scope)
 
     def _is_open(self, scope: Scope) -> bool:
         return _path_within(scope) in self._open_paths

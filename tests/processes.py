@@ -17,6 +17,7 @@ from typing import Any, NoReturn, Self
 import httpx
 import pytest
 
+from tests import plain_http
 from tests.warm_processes import run_module
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +110,7 @@ class Service:
         return self.log_file.read_text()
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, self.url + path, timeout=10, **options)
+        return plain_http.request(method, self.url + path, timeout=10, **options)
 
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)

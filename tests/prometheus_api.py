@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests import plain_http
+
 Json = dict[str, Any]
 
 # Groups with a longer interval are not waited for.
@@ -25,7 +27,7 @@ class PrometheusApi:
         self.url = url
         # One for all, since a board asks dozens of questions; but a connection for each, since Prometheus may have been
         # killed and started again in between.
-        self._client = httpx.Client(
+        self._client = plain_http.Client(
             base_url=f"{url}/api/v1/", timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
         )
 

@@ -177,7 +177,7 @@ class FrontDoor:
         exchange: Exchange,
     ) -> Response | None:
         """Serve directly and return the answer, or through FastAPI, which sends its own."""
-        if self._gate.refuses(scope):
+        if self._gate.refuses(scope) and await self._gate.turns_away(scope):
             reason = RefusalReason.MIGRATING if self._state.migrating else RefusalReason.SCHEMA
             self.admission.refused[reason] += 1
             await self._gate.refuse(scope, exchange.send)

@@ -26,10 +26,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 
 from stack.postgres import Cluster, Database, create_database
+from tests import plain_http
 from tests.conftest import forget_settings
 from tests.processes import ROOT, Service, free_port, run_alembic
 
@@ -186,7 +186,7 @@ def _writing(service: Service) -> Iterator[list[int]]:
     ended = threading.Event()
 
     def write() -> None:
-        with httpx.Client(base_url=service.url, timeout=10) as client:
+        with plain_http.Client(base_url=service.url, timeout=10) as client:
             while not ended.wait(_PAUSE_S):
                 answer = client.post("/tasks", json={"title": "written during the drill"})
                 if answer.status_code == 201:

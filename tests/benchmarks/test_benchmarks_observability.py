@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from rich.console import Console
 
@@ -24,6 +23,7 @@ from benchmarks.throughput import CellRun
 from stack.postgres import Cluster, temporary_cluster
 from stack.process import wait_until
 from taskmanager.settings import load_settings
+from tests import plain_http
 from tests.benchmarks import measured
 from tests.processes import free_port, lacking
 
@@ -163,7 +163,7 @@ def test_spans_that_were_not_sent_or_not_to_be_sent_void_the_section(side: Side,
 
 
 def test_the_signals_arrive_somewhere_and_are_counted() -> None:
-    with SignalSink() as sink, httpx.Client(base_url=f"http://127.0.0.1:{sink.port}") as client:
+    with SignalSink() as sink, plain_http.Client(base_url=f"http://127.0.0.1:{sink.port}") as client:
         answers = [
             client.post(path, content=b"{}").status_code for path in ("/api/1/envelope/", "/v1/traces", "/v1/traces")
         ]

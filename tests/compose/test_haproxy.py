@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from stack.process import wait_until
+from tests import plain_http
 from tests.processes import ROOT, free_port, lacking
 
 CONFIGURATION = ROOT / "docker" / "haproxy" / "haproxy.cfg"
@@ -101,7 +102,7 @@ class Balancer:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def request(self, method: str, path: str = "/tasks", **options: Any) -> httpx.Response:
-        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=10, **options)
+        return plain_http.request(method, f"http://127.0.0.1:{self.port}{path}", timeout=10, **options)
 
     def is_ready(self) -> bool:
         try:
@@ -197,6 +198,8 @@ def test_the_log_has_what_went_wrong_and_neither_path_nor_query_nor_address(
 
 def test_the_statistics_are_for_prometheus_and_for_people(balancer: Balancer) -> None:
     address = f"http://127.0.0.1:{balancer.statistics}"
-    assert 'haproxy_server_status{proxy="ready",server="app-1",state="UP"} 1' in httpx.get(f"{address}/metrics").text
-    assert "text/html" in httpx.get(address).headers["content-type"]
-    assert httpx.get(f"{address}/alive").status_code == 200
+    assert (
+        'haproxy_server_status{proxy="ready",server="app-1",state="UP"} 1' in plain_http.get(f"{address}/metrics").text
+    )
+    assert "text/html" in plain_http.get(address).headers["content-type"]
+    assert plain_http.get(f"{address}/alive").status_code == 200

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from tests import plain_http
 from tests.containers.engine import Engine
 
 
@@ -42,10 +43,10 @@ class Container:
         return self.engine.run("exec", self.identity, *command, check=check)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=10, **options)
+        return plain_http.get(self.url + path, timeout=10, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, timeout=10, **options)
+        return plain_http.post(self.url + path, timeout=10, **options)
 
     def wait_for(self, path: str, status: int, within_s: float = 60, **options: Any) -> httpx.Response:
         """Ask until the answer has `status`, and return it."""

@@ -19,6 +19,7 @@ import uuid
 
 import httpx
 
+from tests import plain_http
 from tests.containers.containers import Containers
 from tests.containers.engine import Engine, EngineLacking, find_engine
 from tests.containers.postgresql import ALIAS, PostgreSQL, postgresql
@@ -71,7 +72,7 @@ def _time_to_first_list(containers: Containers, image: str, url: str) -> float:
 
 def _lists_tasks(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/tasks", timeout=5).status_code == 200
+        return plain_http.get(f"{address}/tasks", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 

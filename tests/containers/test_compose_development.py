@@ -6,11 +6,11 @@ import json
 import threading
 from collections.abc import Iterator
 
-import httpx
 import pytest
 import yaml
 
 from migration_gate.expected import read_lock
+from tests import plain_http
 from tests.containers.compose_project import (
     EVERYTHING,
     GENERATIONS,
@@ -57,16 +57,16 @@ def prometheus() -> Iterator[PrometheusApi]:
 def test_everything_becomes_healthy_and_the_migration_ends_well(project: ComposeProject) -> None:
     project.wait_until_healthy(*STAYING)
     assert project.container("migrate").wait_for_end() == 0
-    assert httpx.get(f"{API}/health").json()["status"] == "ok"
+    assert plain_http.get(f"{API}/health").json()["status"] == "ok"
 
 
 def test_the_requests_of_the_brief_work(project: ComposeProject) -> None:
     project.wait_until_healthy("app")
-    assert httpx.get(f"{API}/health").status_code == 200
-    made = httpx.post(f"{API}/tasks", json={"title": "Ma première tâche", "description": "Test de l'API"})
+    assert plain_http.get(f"{API}/health").status_code == 200
+    made = plain_http.post(f"{API}/tasks", json={"title": "Ma première tâche", "description": "Test de l'API"})
     assert made.status_code == 201, made.text
-    assert made.json()["id"] in [task["id"] for task in httpx.get(f"{API}/tasks").json()]
-    assert "http_requests_total" in httpx.get(f"{API}/metrics").text
+    assert made.json()["id"] in [task["id"] for task in plain_http.get(f"{API}/tasks").json()]
+    assert "http_requests_total" in plain_http.get(f"{API}/metrics").text
 
 
 def test_the_commands_of_the_brief_work(project: ComposeProject) -> None:
@@ -103,7 +103,7 @@ def test_the_log_is_followed(project: ComposeProject) -> None:
 
         def is_told() -> bool:
             # Again each time: it follows from the moment on at which it has found the container.
-            httpx.get(f"{API}/tasks/1")
+            plain_http.get(f"{API}/tasks/1")
             return any("http.route=/tasks/{id}" in line for line in list(lines))
 
         try:
@@ -126,8 +126,8 @@ def test_prometheus_has_every_target(project: ComposeProject, prometheus: Promet
 @of_one_generation
 def test_the_consoles_and_the_rules_are_there(project: ComposeProject, prometheus: PrometheusApi) -> None:
     project.wait_until_healthy("prometheus")
-    assert "State of the service" in httpx.get("http://127.0.0.1:9090/consoles/taskmanager.html").text
-    loaded = {group["name"] for group in httpx.get("http://127.0.0.1:9090/api/v1/rules").json()["data"]["groups"]}
+    assert "State of the service" in plain_http.get("http://127.0.0.1:9090/consoles/taskmanager.html").text
+    loaded = {group["name"] for group in plain_http.get("http://127.0.0.1:9090/api/v1/rules").json()["data"]["groups"]}
     written = [yaml.safe_load(file.read_text())["groups"] for file in (ROOT / "ops/prometheus/rules").glob("*.yml")]
     assert loaded == {group["name"] for groups in written for group in groups}
 
@@ -153,7 +153,7 @@ def test_an_alert_reaches_the_receiver_and_its_end_too(project: ComposeProject, 
 
 
 def _open_incidents() -> set[str]:
-    answer = httpx.get(f"{RECEIVER}/incidents", params={"state": "open"}, headers=KEY)
+    answer = plain_http.get(f"{RECEIVER}/incidents", params={"state": "open"}, headers=KEY)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     return {incident["code"] for incident in (found["incidents"] if isinstance(found, dict) else found)}
@@ -162,7 +162,7 @@ def _open_incidents() -> set[str]:
 @of_one_generation
 def test_the_receiver_answers_nobody_without_its_key(project: ComposeProject) -> None:
     project.wait_until_healthy("incidents")
-    assert httpx.get(f"{RECEIVER}/incidents").status_code == 401
+    assert plain_http.get(f"{RECEIVER}/incidents").status_code == 401
     assert "ID" in project.exec("incidents", "taskmanager", "incidents", "list", "--state", "all").stdout
 
 
@@ -175,7 +175,7 @@ def test_a_container_that_is_killed_comes_back(project: ComposeProject, service:
     wait_until(lambda: project.inspect(service)["RestartCount"] > before["RestartCount"], f"{service} is started again")
     project.wait_until_healthy(service)
     if service == "app":
-        wait_until(lambda: httpx.get(f"{API}/tasks").status_code == 200, "the service serves")
+        wait_until(lambda: plain_http.get(f"{API}/tasks").status_code == 200, "the service serves")
 
 
 @pytest.mark.parametrize("service", EVERYTHING)

@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.containers.compose_project import (
     EVERYTHING,
     GENERATIONS,
@@ -73,11 +73,11 @@ def test_everything_becomes_healthy_and_the_migration_ends_well(project: Compose
 
 def test_nobody_is_served_without_a_key(project: ComposeProject) -> None:
     project.wait_until_healthy("app")
-    assert httpx.get(f"{API}/tasks").status_code == 401
-    assert httpx.get(f"{API}/metrics").status_code == 401
+    assert plain_http.get(f"{API}/tasks").status_code == 401
+    assert plain_http.get(f"{API}/metrics").status_code == 401
     mine = {"Authorization": f"Bearer {secret(project, 'admin_key')}"}
-    assert httpx.post(f"{API}/tasks", json={"title": "Prod"}, headers=mine).status_code == 201
-    assert httpx.get(f"{API}/metrics", headers=mine).status_code == 403
+    assert plain_http.post(f"{API}/tasks", json={"title": "Prod"}, headers=mine).status_code == 201
+    assert plain_http.get(f"{API}/metrics", headers=mine).status_code == 403
 
 
 @of_one_generation

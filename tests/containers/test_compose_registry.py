@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.containers.compose_project import GENERATIONS, ComposeProject, Generation, checkout, wait_until
 from tests.containers.engine import Engine
 from tests.containers.prepare import IMAGE
@@ -33,7 +33,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([program, "serve", str(settings)], stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_until(lambda: httpx.get(f"http://{address}/v2/").status_code == 200, "the registry answers", 30)
+            wait_until(lambda: plain_http.get(f"http://{address}/v2/").status_code == 200, "the registry answers", 30)
             yield address
         finally:
             process.terminate()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests import plain_http
 from tests.containers.compose_project import (
     GENERATIONS,
     ComposeProject,
@@ -76,7 +77,7 @@ class Reading(threading.Thread):
     def run(self) -> None:
         while not self._over.is_set():
             try:
-                self.answers[f"{httpx.get(f'{API}/tasks', timeout=10).status_code}"] += 1
+                self.answers[f"{plain_http.get(f'{API}/tasks', timeout=10).status_code}"] += 1
             except httpx.TransportError as error:
                 self.answers[repr(error)] += 1
 
@@ -89,7 +90,7 @@ class Reading(threading.Thread):
 def test_each_of_the_three_serves(ready: ComposeProject) -> None:
     before = {slot: int(row["hrsp_2xx"]) for slot, row in rows(ready).items()}
     for _ in range(30):
-        assert httpx.get(f"{API}/tasks").status_code == 200
+        assert plain_http.get(f"{API}/tasks").status_code == 200
     served = {slot: int(row["hrsp_2xx"]) - before[slot] for slot, row in rows(ready).items()}
 
     assert all(served[slot] > 0 for slot in REPLICAS), served
@@ -161,7 +162,7 @@ def test_where_no_replica_is_ready_the_service_itself_says_why(ready: ComposePro
     ready.run("stop", "db")
     try:
         wait_until(lambda: admitted(ready) == set(), "none is ready")
-        answer = httpx.get(f"{API}/readyz")
+        answer = plain_http.get(f"{API}/readyz")
         assert (answer.status_code, answer.headers["content-type"]) == (503, "application/json")
     finally:
         ready.run("start", "db")
@@ -172,7 +173,7 @@ def test_where_no_replica_is_ready_the_service_itself_says_why(ready: ComposePro
 def test_haproxys_log_has_no_address_and_no_query(ready: ComposeProject) -> None:
     # A request that cannot be read is one of those that are logged.
     began = time.time()
-    httpx.get(f"{API}/tasks?q=query-canary", headers={"X-Canary": "x" * 60_000})
+    plain_http.get(f"{API}/tasks?q=query-canary", headers={"X-Canary": "x" * 60_000})
     wait_until(lambda: '"event":"request"' in ready.run("logs", "haproxy").stdout, "a line of the log")
     log = ready.run("logs", "haproxy").stdout
     assert "canary" not in log

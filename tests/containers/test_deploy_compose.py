@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.containers.compose_project import GENERATIONS, checkout, wait_until
 from tests.containers.deploy_site import API, SLOTS, Site
 from tests.containers.engine import Engine
@@ -29,7 +29,7 @@ def site(engine: Engine, request: pytest.FixtureRequest, tmp_path_factory: pytes
     site = Site(engine, request.param, folder, checkout(folder / "project"), FILES, IMAGE, {})
     try:
         site.project.up(*SERVICES)
-        wait_until(lambda: httpx.get(f"{API}/readyz").status_code == 200, "a replica is ready")
+        wait_until(lambda: plain_http.get(f"{API}/readyz").status_code == 200, "a replica is ready")
         site.project.wait_until_healthy(*SLOTS[:3], "haproxy", "incidents")
         yield site
     finally:
@@ -39,7 +39,7 @@ def site(engine: Engine, request: pytest.FixtureRequest, tmp_path_factory: pytes
 
 def version() -> str:
     """The commit that answers at the public port."""
-    return f"{httpx.get(f'{API}/version', timeout=10).json()['commit']}"
+    return f"{plain_http.get(f'{API}/version', timeout=10).json()['commit']}"
 
 
 def test_all_replicas_are_replaced_and_put_back_without_a_lost_request(site: Site) -> None:
@@ -124,6 +124,6 @@ def test_what_is_no_image_and_what_serves_already_is_refused_in_words(site: Site
 def test_the_incident_receiver_has_the_record(site: Site) -> None:
     records = json.loads(site.listed("--json"))
     key = (site.project.folder / "ops" / "development" / "incidents_key").read_text().strip()
-    told = httpx.get("http://127.0.0.1:9095/deployments", headers={"Authorization": f"Bearer {key}"}).json()
+    told = plain_http.get("http://127.0.0.1:9095/deployments", headers={"Authorization": f"Bearer {key}"}).json()
 
     assert [each["facts"]["result"] for each in reversed(told)] == [each["result"] for each in records]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from incident_lab.load import KEY_VARIABLE
+from tests import plain_http
 from tests.containers.compose_project import GENERATIONS, wait_until
 from tests.containers.deploy_site import API, SLOTS, Site
 from tests.containers.engine import Engine
@@ -43,7 +43,7 @@ def site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     site = Site(engine, GENERATIONS[0], folder, checkout, FILES, WITH_TLS, keys)
     try:
         site.project.up(*SERVICES)
-        wait_until(lambda: httpx.get(f"{API}/readyz").status_code == 200, "a replica is ready")
+        wait_until(lambda: plain_http.get(f"{API}/readyz").status_code == 200, "a replica is ready")
         site.project.wait_until_healthy(*SLOTS[:3], "haproxy", "incidents", "backup")
         yield site
     finally:
@@ -73,6 +73,6 @@ def test_a_good_release_is_deployed_and_a_bad_one_taken_out(site: Site, monkeypa
 
 def test_the_incident_receiver_has_the_records_by_its_own_key(site: Site) -> None:
     key = (site.project.folder / "docker" / "secrets" / "incidents_key").read_text().strip()
-    told = httpx.get("http://127.0.0.1:9095/deployments", headers={"Authorization": f"Bearer {key}"}).json()
+    told = plain_http.get("http://127.0.0.1:9095/deployments", headers={"Authorization": f"Bearer {key}"}).json()
 
     assert [each["facts"]["result"] for each in told] == ["rolled_back", "succeeded"]

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from taskmanager.cli import INTERRUPTED
+from tests import plain_http
 from tests.containers.conftest import ContainerDatabase
 from tests.containers.containers import Container, Containers
 from tests.containers.engine import Engine
@@ -30,7 +31,7 @@ class Load:
     lost: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=15) as client:
+        with plain_http.Client(base_url=self.url, timeout=15) as client:
             while True:
                 try:
                     answer = client.post("/tasks", json={"title": "counted"})

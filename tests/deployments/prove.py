@@ -26,6 +26,7 @@ from typing import Any
 import httpx
 
 from stack.deploy.haproxy_process import find_haproxy
+from tests import plain_http
 from tests.alerts.rig import end_in_order_on_sigterm
 from tests.conftest import forget_settings
 from tests.deployments import proof_page
@@ -123,7 +124,7 @@ class _Watching:
     def _ask(self) -> None:
         while not self._ended.wait(0.25):
             try:
-                self.commits[httpx.get(f"{self._url}/version", timeout=10).json()["commit"]] += 1
+                self.commits[plain_http.get(f"{self._url}/version", timeout=10).json()["commit"]] += 1
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 self.commits[f"no answer: {type(error).__name__}"] += 1
 

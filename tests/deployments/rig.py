@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import psycopg
 from dotenv import dotenv_values
 
 from stack.process import wait_until
+from tests import plain_http
 from tests.deployments.trees import Releases
 from tests.processes import ROOT, free_port
 
@@ -115,7 +115,7 @@ class Rig:
 
     def version(self) -> str:
         """The commit that answers at the public port."""
-        return f"{httpx.get(f'{self.url}/version', timeout=10).json()['commit']}"
+        return f"{plain_http.get(f'{self.url}/version', timeout=10).json()['commit']}"
 
     def rows(self, count: int) -> None:
         """Fills the table of tasks."""

@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.deployments.rig import Rig, UnderLoad, finished
 from tests.deployments.trees import (
     ENDS_AT_ONCE,
@@ -87,7 +87,7 @@ def test_a_contracting_migration_that_the_running_release_cannot_live_with_is_re
     assert f"take away what {expand.commit[:12]}, which serves now, still needs" in done.record["reason"]
     assert "do it in two deployments" in done.record["reason"]
     assert done.steps("migrate") == []
-    assert httpx.get(f"{rig.url}/tasks").status_code == 200
+    assert plain_http.get(f"{rig.url}/tasks").status_code == 200
 
 
 def test_lint_stops_a_dangerous_migration_before_anything_is_touched(rig: Rig, served: str) -> None:

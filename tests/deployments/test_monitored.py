@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from stack.deploy.haproxy_process import find_haproxy
 from stack.errors import StackError
 from stack.process import wait_until
+from tests import plain_http
 from tests.deployments.rig import PATIENCE_S, Rig
 from tests.deployments.trees import NEW_TASKS_FAIL, Releases
 from tests.monitoring_programs import monitoring_programs
@@ -50,7 +50,7 @@ class Watched:
 
     def told(self) -> list[dict[str, Any]]:
         """The receiver's list of deployments, the newest first."""
-        found: list[dict[str, Any]] = httpx.get(f"{self._receiver}/deployments", timeout=10).json()
+        found: list[dict[str, Any]] = plain_http.get(f"{self._receiver}/deployments", timeout=10).json()
         return found
 
     def value(self, expression: str) -> float | None:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
-import httpx
 import psutil
 import pytest
 
+from tests import plain_http
 from tests.databases import Database
 from tests.hostile.wire import HOST, JSON, post
 from tests.processes import Service
@@ -78,7 +78,7 @@ class Flood:
 
 def judge(service: Service, head: bytes, again: bytes) -> None:
     most = 0
-    with Flood(service, head, again) as flood, httpx.Client(base_url=service.url, timeout=20) as neighbour:
+    with Flood(service, head, again) as flood, plain_http.Client(base_url=service.url, timeout=20) as neighbour:
         until = time.monotonic() + SENT_FOR_S
         while time.monotonic() < until:
             assert neighbour.get("/readyz").status_code == 200
@@ -127,7 +127,7 @@ def test_clients_that_send_their_bodies_slowly_do_not_keep_the_others_out(servic
 
 
 def test_ten_thousand_requests_of_every_kind_leave_the_memory_as_it_was(service: Service) -> None:
-    with httpx.Client(base_url=service.url, timeout=20) as client:
+    with plain_http.Client(base_url=service.url, timeout=20) as client:
 
         def use(rounds: int) -> None:
             for number in range(rounds):

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests import plain_http
 from tests.databases import Database
 from tests.hostile.wire import CANARY, converse
 from tests.processes import Service, run
@@ -50,7 +51,7 @@ QUERIES = [f"{name}={quote(value)}" for name, value in itertools.product(
 def requests_of_every_kind(url: str, key: str | None = None) -> Iterator[httpx.Response]:
     """Requests with canaries wherever one fits: valid ones, and refused ones of every kind."""
     headers = PERSONAL_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {})
-    with httpx.Client(base_url=url, headers=headers, timeout=20) as client:
+    with plain_http.Client(base_url=url, headers=headers, timeout=20) as client:
         created = client.post("/tasks", json=CONTENT)
         yield created
         path = created.headers.get("location", "/tasks/1")
@@ -101,7 +102,7 @@ def raw_requests(service: Service) -> None:
 
 
 def told_nothing(service: Service, key: str | None = None) -> None:
-    metrics = httpx.get(service.url + "/metrics", headers={"Authorization": f"Bearer {key}"} if key else {}).text
+    metrics = plain_http.get(service.url + "/metrics", headers={"Authorization": f"Bearer {key}"} if key else {}).text
     assert "http_requests_total" in metrics
     for place, text in (("the log", service.log), ("the metrics", metrics)):
         for canary in (CANARY, *SENT_ENCODED, "203.0.113.7"):

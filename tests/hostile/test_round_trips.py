@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests import plain_http
 from tests.hostile.conftest import Target
 
 TEXTS = {
@@ -41,7 +42,7 @@ TEXTS = {
 
 @pytest.fixture
 def client(target: Target) -> httpx.Client:
-    return httpx.Client(base_url=target.service.url, timeout=20)
+    return plain_http.Client(base_url=target.service.url, timeout=20)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from ops.kubernetes.manifests import plain
+from tests import plain_http
 from tests.databases import Database
 from tests.kubernetes.manifest_files import container, pod_specs
 from tests.kubernetes.pods import Secrets, ServingPod, job_command
@@ -172,14 +173,14 @@ def lost_while_a_pod_is_deleted(cluster: Cluster, pod_spec: dict[str, Any]) -> t
     lost: list[str] = []
     ended: list[float] = []
     kubelet = threading.Thread(target=lambda: ended.append(pod.delete()))
-    with httpx.Client(base_url=pod.service.url, headers=bearer(cluster), timeout=10) as kept:
+    with plain_http.Client(base_url=pod.service.url, headers=bearer(cluster), timeout=10) as kept:
         assert kept.get("/tasks").status_code == 200
         kubelet.start()
         began = time.monotonic()
         while time.monotonic() - began < LATE_S:
             for name, ask in (
                 ("a kept connection", lambda: kept.get("/tasks")),
-                ("a new one", lambda: httpx.get(f"{pod.service.url}/tasks", headers=bearer(cluster), timeout=10)),
+                ("a new one", lambda: plain_http.get(f"{pod.service.url}/tasks", headers=bearer(cluster), timeout=10)),
             ):
                 try:
                     answer = ask()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,17 @@ from tests.migration_gate.verdict_cases import CASES, LINE, Case
 from tests.processes import run
 
 Message = MutableMapping[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def first_look(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """How long a request waits for it: hardly, since most of these watchers never look."""
+
+    def within(seconds: float) -> None:
+        monkeypatch.setattr("migration_gate.gate.FIRST_LOOK_WITHIN_S", seconds)
+
+    within(0.01)
+    return within
 
 
 class Application:
@@ -179,6 +191,33 @@ async def test_the_gate_opens_and_closes_by_itself() -> None:
         answers.append((await _ask(gate))[0])
 
     assert answers == [503, 503, 200, 200, 503]
+
+
+@pytest.mark.parametrize(("observed", "status"), [(CURRENT, 200), (BEHIND, 503)])
+async def test_who_comes_before_the_first_look_waits_for_its_end(
+    observed: Any, status: int, first_look: Callable[[float], None]
+) -> None:
+    first_look(30)
+    watcher = watching(observed)
+    gate, application = _gate(watcher)
+    early = asyncio.create_task(_ask(gate))
+    await asyncio.sleep(0.01)
+    assert not early.done()
+    assert application.scopes == []
+
+    await watcher.check()
+
+    told, _, body = await early
+    assert told == status
+    assert b"unreachable" not in body
+
+
+async def test_who_waits_for_a_look_that_does_not_end_is_refused() -> None:
+    gate, application = _gate(watching(CURRENT))
+
+    assert (await _ask(gate))[0] == 503
+    assert (await _ask(gate, "/livez"))[0] == 200
+    assert len(application.scopes) == 1
 
 
 def test_the_problem_is_named_by_the_state() -> None:

@@ -9,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from stack.monitoring import Part
+from tests import plain_http
 from tests.monitoring_programs import monitoring_programs, tool
 from tests.processes import free_port
 
@@ -44,10 +43,10 @@ class LiveAlertmanager:
             }
             for labels in alerts
         ]
-        httpx.post(f"{self.url}/api/v2/alerts", json=body, timeout=30).raise_for_status()
+        plain_http.post(f"{self.url}/api/v2/alerts", json=body, timeout=30).raise_for_status()
 
     def alerts(self) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v2/alerts", timeout=60)
+        answer = plain_http.get(f"{self.url}/api/v2/alerts", timeout=60)
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found

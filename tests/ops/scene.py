@@ -12,6 +12,7 @@ import httpx
 
 from stack.monitoring import Monitoring, Part, Plan, Ports
 from stack.postgres import Cluster, create_database, temporary_cluster
+from tests import plain_http
 from tests.alerts.rig.backup_scheduler import BackupScheduler
 from tests.monitoring_programs import monitoring_programs
 from tests.ops.promtool import promtool
@@ -76,7 +77,7 @@ def _load(service: Service) -> Iterator[None]:
             return None
 
     def run() -> None:
-        with httpx.Client(base_url=service.url, timeout=10) as client:
+        with plain_http.Client(base_url=service.url, timeout=10) as client:
             while not ending.is_set():
                 made = ask(client, "POST", "/tasks", {"title": "one"})
                 number = made.json()["id"] if made is not None and made.status_code == 201 else 1

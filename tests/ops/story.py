@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
 from ops.grafana.boards.__main__ import BOARDS
+from tests import plain_http
 from tests.browser import Browser
 from tests.ops.grafana_json import NAMES, Json, Target, annotations, filled_in, read, targets
 from tests.ops.scene import Scene, scene
@@ -106,7 +105,7 @@ def _look(prometheus: PrometheusApi) -> Seen:
 
 def page_of(prometheus: PrometheusApi, page: str, **parameters: str) -> str:
     """One of Prometheus' own pages."""
-    answer = httpx.get(f"{prometheus.url}/consoles/{page}", params=parameters, timeout=30)
+    answer = plain_http.get(f"{prometheus.url}/consoles/{page}", params=parameters, timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.text
 
@@ -129,13 +128,13 @@ def ask(prometheus: PrometheusApi, target: Target) -> list[Json]:
 
 
 def _unacknowledged(playing: Scene) -> list[str]:
-    incidents = httpx.get(f"{playing.receiver_url}/incidents", params={"state": "open"}, timeout=10).json()
+    incidents = plain_http.get(f"{playing.receiver_url}/incidents", params={"state": "open"}, timeout=10).json()
     return [str(incident["id"]) for incident in incidents if incident.get("acknowledged_at") is None]
 
 
 def _acknowledge(playing: Scene, number: str) -> None:
     body = {"by": "a test", "text": "looking"}
-    httpx.post(f"{playing.receiver_url}/incidents/{number}/acknowledge", json=body, timeout=10).raise_for_status()
+    plain_http.post(f"{playing.receiver_url}/incidents/{number}/acknowledge", json=body, timeout=10).raise_for_status()
 
 
 def wait(condition: Callable[[], object]) -> bool:

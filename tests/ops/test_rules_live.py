@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.ops.promql import Selector, selectors
 from tests.ops.rule_files import Rule, shipped_rules
 from tests.ops.scene import Scene, scene
@@ -35,7 +35,7 @@ def _rules(running: Scene) -> list[dict[str, Any]]:
     """What Prometheus says of each rule, once all were evaluated."""
     deadline = time.monotonic() + WITHIN_S
     while True:
-        answer = httpx.get(f"{running.prometheus.url}/api/v1/rules", timeout=10).json()
+        answer = plain_http.get(f"{running.prometheus.url}/api/v1/rules", timeout=10).json()
         found = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
         if all(rule["health"] != "unknown" for rule in found):
             return found

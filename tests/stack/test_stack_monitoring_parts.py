@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 import yaml
@@ -15,6 +14,7 @@ from stack.errors import StackError
 from stack.monitoring import Monitoring, Plan, Ports
 from stack.ports import free_port
 from stack.process import is_running, wait_until
+from tests import plain_http
 from tests.monitoring_programs import monitoring_programs
 
 PATIENCE = 30.0
@@ -34,7 +34,7 @@ def running(folder: Path, plan: Plan) -> Iterator[Monitoring]:
 
 
 def scraped(monitoring: Monitoring, job: str) -> set[str]:
-    found = httpx.get(f"{monitoring.prometheus.url}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
+    found = plain_http.get(f"{monitoring.prometheus.url}/api/v1/targets", timeout=10).json()["data"]["activeTargets"]
     return {target["labels"]["instance"] for target in found if target["labels"]["job"] == job}
 
 
@@ -132,13 +132,13 @@ def test_a_part_that_does_not_answer_yet_is_told(folder: Path, plan: Plan, monke
 
 
 def test_the_data_are_bounded_and_nothing_listens_but_on_this_machine(running: Monitoring) -> None:
-    flags = httpx.get(f"{running.prometheus.url}/api/v1/status/flags").json()["data"]
+    flags = plain_http.get(f"{running.prometheus.url}/api/v1/status/flags").json()["data"]
     assert flags["storage.tsdb.retention.time"] == "30d"
     # Prometheus shows the same number in its own way.
     assert flags["storage.tsdb.retention.size"] in ("1GB", "1GiB")
     assert flags["rules.alert.resend-delay"] == "5s"
     assert flags["web.listen-address"] == running.prometheus.address
-    status = httpx.get(f"{running.alertmanager.url}/api/v2/status").json()
+    status = plain_http.get(f"{running.alertmanager.url}/api/v2/status").json()
     assert status["cluster"]["status"] == "disabled"
     assert yaml.safe_load(status["config"]["original"])["route"]["receiver"] == "on-call"
     running.prometheus.hasten()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import psycopg
 import pytest
@@ -21,6 +20,7 @@ from dotenv import dotenv_values
 from stack.monitoring.beside_service import BOARD
 from stack.ports import free_port
 from stack.process import wait_until
+from tests import plain_http
 from tests.monitoring_programs import monitoring_programs
 from tests.stack.launched import PATIENCE, Launched, Launcher, gone
 
@@ -46,7 +46,7 @@ class Monitored:
 
     def get(self, program: str, path: str, key: str = "") -> Any:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.get(f"http://127.0.0.1:{self.ports[program]}{path}", headers=headers, timeout=10).json()
+        return plain_http.get(f"http://127.0.0.1:{self.ports[program]}{path}", headers=headers, timeout=10).json()
 
     def targets(self) -> dict[str, str]:
         """Each job's health, and what was wrong at the last scrape."""
@@ -106,7 +106,7 @@ def test_an_alert_of_the_service_reaches_the_incident_receiver_and_its_end_does_
         assert f"\n{name:13} http://127.0.0.1:{run.ports[program]}{path} " in run.output
     board = f"http://127.0.0.1:{run.ports['prometheus']}/consoles/{BOARD.name}"
     assert board in run.output
-    assert httpx.get(board).status_code == 200
+    assert plain_http.get(board).status_code == 200
     run.wait_for_targets()
     free = run.get("prometheus", "/api/v1/query?query=taskmanager_disk_free_bytes")["data"]["result"]
     assert float(free[0]["value"][1]) > 0
@@ -228,7 +228,7 @@ def test_in_production_prometheus_gets_a_key_for_the_metrics_and_for_nothing_els
     assert key_file.stat().st_mode & 0o777 == 0o600
     key = key_file.read_text().strip()
     status = {
-        (name, path): httpx.get(
+        (name, path): plain_http.get(
             f"http://127.0.0.1:{run.launched.port}{path}", headers={"Authorization": f"Bearer {value}"}
         ).status_code
         for name, value in (("user", user), ("prometheus", key))

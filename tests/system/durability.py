@@ -22,11 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import psycopg
 
 from stack.postgres import Cluster, create_database, temporary_cluster
+from tests import plain_http
 from tests.processes import Service, run_alembic
 from tests.system.durable_writers import Content, Unexpected, Writer, faults_of
 
@@ -136,7 +136,7 @@ class Trial:
 
     def _repeat_unanswered(self) -> Iterator[str]:
         deadline = time.monotonic() + PATIENCE_S
-        with httpx.Client(base_url=self._service.url, timeout=10) as client:
+        with plain_http.Client(base_url=self._service.url, timeout=10) as client:
             for writer in self._writers:
                 try:
                     while not writer.repeat_unanswered(client):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import httpx
 
+from tests import plain_http
+
 
 class Content(NamedTuple):
     """What is compared of a task."""
@@ -106,7 +108,7 @@ class Writer:
         self._made = 0
 
     def write(self, url: str, stop: threading.Event) -> None:
-        with httpx.Client(base_url=url, timeout=10) as client:
+        with plain_http.Client(base_url=url, timeout=10) as client:
             while not stop.is_set() and self._step(client):
                 self.ledger.acknowledged += 1
 

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
+from tests import plain_http
 from tests.processes import Service, run
 
 Launch = Callable[..., Service]
@@ -136,7 +137,7 @@ def _wait_for_tasks(count: int, acknowledged: list[int], writer: threading.Threa
 
 
 def _write_until_it_fails(url: str, acknowledged: list[int]) -> None:
-    with httpx.Client(base_url=url, timeout=5) as client:
+    with plain_http.Client(base_url=url, timeout=5) as client:
         while True:
             try:
                 response = client.post("/tasks", json={"title": "kept"})

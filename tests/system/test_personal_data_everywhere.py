@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from stack.monitoring import Monitoring, Plan, Ports
+from tests import plain_http
 from tests.databases import Database
 from tests.hostile.test_personal_data import FAULTS, SENT_ENCODED, raw_requests, requests_of_every_kind
 from tests.hostile.wire import CANARY
@@ -47,7 +47,7 @@ class Watched:
         return statuses
 
     def codes_of_incidents(self) -> set[str]:
-        answer = httpx.get(f"{self.monitoring.receiver.url}/incidents?state=all", timeout=20)
+        answer = plain_http.get(f"{self.monitoring.receiver.url}/incidents?state=all", timeout=20)
         return {incident["code"] for incident in answer.json()}
 
     def wait_for_incident(self, code: str, within_s: float = 60.0) -> None:
@@ -60,7 +60,9 @@ class Watched:
         """A counter that Prometheus meets after its first errors seems to have been born with them."""
         deadline = time.monotonic() + within_s
         query = {"query": 'count_over_time(taskmanager_db_errors_total{kind="other"}[1m]) > 2'}
-        while not httpx.get(f"{self.monitoring.prometheus.url}/api/v1/query", params=query).json()["data"]["result"]:
+        while not plain_http.get(f"{self.monitoring.prometheus.url}/api/v1/query", params=query).json()["data"][
+            "result"
+        ]:
             assert time.monotonic() < deadline
             time.sleep(0.2)
 
@@ -78,11 +80,11 @@ class Watched:
         prometheus, alertmanager = self.monitoring.prometheus.url, self.monitoring.alertmanager.url
         yield "the log", '"event": "request"', self.service.log
         headers = {"Authorization": f"Bearer {self.key}"}
-        yield "metrics", "http_requests_total", httpx.get(f"{self.service.url}/metrics", headers=headers).text
-        series = httpx.get(f"{prometheus}/api/v1/series", params={"match[]": '{__name__=~".+"}'}, timeout=60).text
+        yield "metrics", "http_requests_total", plain_http.get(f"{self.service.url}/metrics", headers=headers).text
+        series = plain_http.get(f"{prometheus}/api/v1/series", params={"match[]": '{__name__=~".+"}'}, timeout=60).text
         yield "series", "taskmanager_db_errors_total", series
-        yield "alerts", "DatabaseError", httpx.get(f"{prometheus}/api/v1/rules", timeout=60).text
-        yield "Alertmanager", "Watchdog", httpx.get(f"{alertmanager}/api/v2/alerts", timeout=60).text
+        yield "alerts", "DatabaseError", plain_http.get(f"{prometheus}/api/v1/rules", timeout=60).text
+        yield "Alertmanager", "Watchdog", plain_http.get(f"{alertmanager}/api/v2/alerts", timeout=60).text
         yield "the webhook", "DatabaseError", self.webhook.everything
         yield "the journal", "database_error", self.monitoring.journal.read_text()
         yield "the post-mortem", "database_error", self.post_mortem()

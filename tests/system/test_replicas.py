@@ -11,6 +11,7 @@ import httpx
 import psycopg
 
 from migration_gate.expected import LOCK_NAME, read_lock
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import ROOT, Service
 
@@ -42,7 +43,7 @@ def test_a_killed_server_loses_no_task_that_it_acknowledged(migrated_database: D
     acknowledged: list[int] = []
 
     def write() -> None:
-        with httpx.Client(base_url=service.url, timeout=5) as client:
+        with plain_http.Client(base_url=service.url, timeout=5) as client:
             while True:
                 try:
                     response = client.post("/tasks", json={"title": "kept"})

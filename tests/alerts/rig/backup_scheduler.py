@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import plain_http
 from tests.processes import ROOT, free_port
 
 _VERIFIED = re.compile(r"^taskmanager_backup_last_verified_timestamp_seconds [1-9]", re.MULTILINE)
@@ -58,7 +59,7 @@ class BackupScheduler:
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             try:
-                if _VERIFIED.search(httpx.get(f"http://{self.address}/metrics", timeout=5).text):
+                if _VERIFIED.search(plain_http.get(f"http://{self.address}/metrics", timeout=5).text):
                     return
             except httpx.TransportError:
                 assert self._process is None or self._process.poll() is None, (self._folder / "backups.log").read_text()

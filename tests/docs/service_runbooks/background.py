@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
+from tests import plain_http
+
 # Between two requests of a client: a few clients are no load for a service that is well.
 PAUSE_S = 0.2
 
@@ -49,7 +51,7 @@ def clients(
     def asking(path: str) -> Callable[[threading.Event], object]:
         def ask(ended: threading.Event) -> None:
             with suppress(httpx.TransportError):
-                httpx.request(method, address + path, timeout=5, **options)  # type: ignore[arg-type]
+                plain_http.request(method, address + path, timeout=5, **options)  # type: ignore[arg-type]
             ended.wait(PAUSE_S)
 
         return ask

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-import httpx
 import psycopg
 
 from stack.postgres import create_database, drop_database
+from tests import plain_http
 from tests.docs.service_runbooks.background import clients, repeated
 from tests.docs.service_runbooks.stage import DATABASE, Stage
 
@@ -48,7 +48,7 @@ def trigger_by_hand(stage: Stage) -> Iterator[None]:
         as_migrator=True,
     )
     for _ in range(4):
-        httpx.post(f"{stage.service.url}/tasks", json=_TASK)
+        plain_http.post(f"{stage.service.url}/tasks", json=_TASK)
     yield
 
 

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 import yaml
 
+from tests import plain_http
 from tests.docs.service_runbooks.files import ALERTMANAGER, PROMETHEUS, RULES, edit
 from tests.docs.service_runbooks.stage import Stage, until
 
@@ -79,4 +79,4 @@ def scheduler_killed(stage: Stage) -> Iterator[None]:
 
 
 def _metrics_of_the_receiver(stage: Stage) -> str:
-    return httpx.get(f"{stage.shell.variables['INCIDENTS']}/metrics", timeout=10).text
+    return plain_http.get(f"{stage.shell.variables['INCIDENTS']}/metrics", timeout=10).text

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import psycopg
 
 from stack.monitoring import Part
 from stack.postgres import Cluster, create_database, drop_database
+from tests import plain_http
 from tests.databases import MIGRATED_TEMPLATE, Database
 from tests.docs.service_runbooks.files import ALERTMANAGER, PROMETHEUS, Ports, write_reviewed
 from tests.docs.service_runbooks.shell import Shell
@@ -134,13 +134,13 @@ class Stage:
 
     def new_task(self) -> int:
         """A task of the service's, by its id."""
-        made: int = httpx.post(f"{self.service.url}/tasks", json={"title": "Call back"}).raise_for_status().json()["id"]
-        return made
+        made = plain_http.post(f"{self.service.url}/tasks", json={"title": "Call back"}).raise_for_status()
+        return int(made.json()["id"])
 
     def ask(self, query: str) -> list[float]:
         """What Prometheus gives for a query: the value of each series."""
         address = f"{self.prometheus.url}/api/v1/query"
-        answer = httpx.get(address, params={"query": query}, timeout=10).raise_for_status().json()
+        answer = plain_http.get(address, params={"query": query}, timeout=10).raise_for_status().json()
         return [float(series["value"][1]) for series in answer["data"]["result"]]
 
     def own_disk(self) -> None:

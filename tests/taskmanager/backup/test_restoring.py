@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-import httpx
 import psycopg
 import pytest
 
@@ -16,6 +15,7 @@ from taskmanager.backup.errors import BackupError
 from taskmanager.backup.folder import Backup, BackupFolder
 from taskmanager.backup.restoring import Restoration, restore
 from taskmanager.backup.taking import Request, take
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import Service, run_alembic
 from tests.taskmanager.backup.commands import Commands
@@ -303,4 +303,4 @@ def test_the_service_that_waits_goes_on_by_itself(commands: Commands, empty_data
     commands.json("restore", "latest", *_into(empty_database))
 
     service.wait_for("/readyz", 200)
-    assert httpx.get(f"{service.url}/tasks/50", timeout=10).json()["title"] == "Tâche 50"
+    assert plain_http.get(f"{service.url}/tasks/50", timeout=10).json()["title"] == "Tâche 50"

@@ -18,6 +18,7 @@ import pytest
 from taskmanager.backup.folder import BackupFolder
 from taskmanager.backup.schedule import Schedule, Scheduler
 from taskmanager.backup.taking import Request
+from tests import plain_http
 from tests.processes import free_port
 from tests.taskmanager.backup.commands import Commands
 
@@ -32,7 +33,7 @@ class Running:
         self.port = port
 
     def metric(self, name: str) -> float:
-        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+        text = plain_http.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
         found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
         assert found is not None, text
         return float(found[1])
@@ -85,8 +86,8 @@ def test_the_first_one_is_taken_at_once_and_told(commands: Commands) -> None:
         assert running.metric("taskmanager_backup_failures_total") == 0
         assert running.metric("taskmanager_backup_size_bytes") > 1000
         assert running.metric("taskmanager_backup_duration_seconds") > 0
-        assert httpx.get(f"http://127.0.0.1:{running.port}/livez").text == "alive\n"
-        assert httpx.get(f"http://127.0.0.1:{running.port}/tasks").status_code == 404
+        assert plain_http.get(f"http://127.0.0.1:{running.port}/livez").text == "alive\n"
+        assert plain_http.get(f"http://127.0.0.1:{running.port}/tasks").status_code == 404
         status, log, took_s = running.end()
 
     assert (status, took_s < 5) == (0, True)

@@ -19,6 +19,7 @@ import pytest
 from taskmanager.incidents.journal import Journal, JournalNotWritable, read
 from taskmanager.incidents.receiver import Receiver as InThisProcess
 from taskmanager.incidents.webhook import read_notification
+from tests import plain_http
 from tests.processes import lacking
 from tests.taskmanager.incidents.monitoring import Alertmanager
 from tests.taskmanager.incidents.receivers import JSON, Receiver, Receivers, alert, notification
@@ -56,7 +57,7 @@ class _Writers:
             assert not thread.is_alive()
 
     def _write(self) -> None:
-        with httpx.Client(base_url=self._receiver.url, timeout=10) as client:
+        with plain_http.Client(base_url=self._receiver.url, timeout=10) as client:
             while True:
                 sent = [alert(next(self._numbers)) for _ in range(3)]
                 try:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import plain_http
 from tests.processes import ROOT, run
 from tests.taskmanager.incidents.receivers import (
     BROKEN_SETTINGS,
@@ -226,7 +227,7 @@ def test_a_key_is_asked_for_everything_but_the_probes(receive: Receivers) -> Non
     assert receiver.notify(alert()) == 401
     for wrong in (f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Basic {KEY}", KEY, "Bearer", "Bearer é"):
         headers = {"Authorization": wrong.encode()}
-        assert httpx.get(receiver.url + "/metrics", headers=headers).status_code == 401
+        assert plain_http.get(receiver.url + "/metrics", headers=headers).status_code == 401
     assert not receiver.journal.read_bytes()
 
     assert receiver.notify(alert(), Authorization=f"Bearer {KEY}") == 200

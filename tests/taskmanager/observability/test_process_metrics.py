@@ -23,6 +23,7 @@ from taskmanager.observability import metrics
 from taskmanager.observability.process_metrics import DiskCollector, ProcessFigures
 from taskmanager.observability.service_state import AppState
 from taskmanager.settings import Settings
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import Service
 from tests.taskmanager.observability.scraped import by_label, scraped_until, value
@@ -167,7 +168,7 @@ def test_a_disk_that_cannot_be_looked_at_is_not_a_number(folder: Path | None) ->
 def test_the_end_of_a_process_is_told_as_draining(migrated_database: Database, serve: Serve) -> None:
     service = serve(migrated_database)
     service.wait_for("/tasks", 200)
-    with httpx.Client(base_url=service.url) as client:
+    with plain_http.Client(base_url=service.url) as client:
         assert state_of(client.get("/metrics").text) == "ready"
         service.process.terminate()
         scraped_until(service, lambda text: state_of(text) == "draining", within_s=5)

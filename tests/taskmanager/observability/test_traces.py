@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from taskmanager import __version__
 from taskmanager.tasks.statements import STATEMENTS
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import Service, free_port
 from tests.taskmanager.observability.capture import Capture, capture_server
@@ -171,7 +171,7 @@ def test_a_part_of_all_requests_is_sampled_with_their_statements(
     sampler: str, serve: Serve, migrated_database: Database, collector: Capture
 ) -> None:
     service = served(serve, migrated_database, collector, OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG="0.5")
-    with httpx.Client(base_url=service.url) as client:
+    with plain_http.Client(base_url=service.url) as client:
         for _ in range(200):
             client.get("/tasks")
     service.stop()

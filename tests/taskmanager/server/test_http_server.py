@@ -15,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import Service
 from tests.taskmanager.raw_http import connected, everything, exchange, request, status_of
@@ -297,7 +298,7 @@ def test_sigterm_cuts_no_request_of_busy_clients(migrated_database: Database, se
     told = threading.Event()
 
     def write_until_told_to_leave() -> None:
-        with httpx.Client(base_url=service.url, timeout=10) as client:
+        with plain_http.Client(base_url=service.url, timeout=10) as client:
             while True:
                 try:
                     answer = client.post("/tasks", json={"title": "busy"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import httpx
 import pytest
 
+from tests import plain_http
 from tests.databases import Database
 from tests.processes import Service
 from tests.taskmanager.at_once import at_once
@@ -18,7 +18,7 @@ WRITERS = 50
 
 def add(service: Service, method: str, number: int) -> int:
     """Append the number to the task's description, and return how many attempts it took."""
-    with httpx.Client(base_url=service.url, timeout=30) as client:
+    with plain_http.Client(base_url=service.url, timeout=30) as client:
         for attempt in range(1, 10 * WRITERS):
             read = client.get("/tasks/1")
             description = f"{read.json()['description']} {number}"
