@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.alerts import shortened
 from tests.alerts.fault import Fault, SeenBy
 from tests.alerts.rig.rig import RULES
@@ -39,8 +37,8 @@ class Configuration:
 def shipped(root: Path = ROOT) -> Configuration:
     """The configuration of this tree."""
     return Configuration(
-        yaml.safe_load((root / "prometheus.yml").read_text()),
-        yaml.safe_load((root / "ops/alertmanager/alertmanager.yml").read_text()),
+        shortened.parsed(root / "prometheus.yml"),
+        shortened.parsed(root / "ops/alertmanager/alertmanager.yml"),
         shortened.rule_files(root / RULES),
     )
 

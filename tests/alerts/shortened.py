@@ -7,6 +7,7 @@ recording rules that it reads, is divided by one number. Thresholds stay. So do 
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,17 @@ def windows_s(expr: str) -> list[float]:
 
 def rule_files(folder: Path) -> dict[str, Any]:
     """The files of rules in a folder, parsed, by name."""
-    return {path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yml"))}
+    return {path.name: parsed(path) for path in sorted(folder.glob("*.yml"))}
+
+
+def parsed(file: Path) -> Any:
+    """A file of YAML. It is asked for anew for each alert, and parsed once."""
+    return copy.deepcopy(_parsed(file.read_text()))
+
+
+@functools.cache
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def rules_of(files: dict[str, Any]) -> Iterator[GroupAndRule]:

@@ -6,13 +6,12 @@ A digest is of what is meant and not of how it is written: a comment changes not
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.alerts import shortened
 from tests.alerts.rig.rig import RULES
@@ -51,9 +50,9 @@ def digests(alert: str, root: Path = ROOT) -> dict[str, str]:
     """By source of a proof of this alert, its digest: the rules of the alert, not those of the others."""
     return {
         "rules": _of(_rules(alert, root)),
-        PROMETHEUS: _of(_timing(yaml.safe_load((root / PROMETHEUS).read_text()), alert)),
-        ALERTMANAGER: _of(yaml.safe_load((root / ALERTMANAGER).read_text())),
-        "metrics": _of([ast.dump(_bare(ast.parse((root / name).read_text()))) for name in measuring(alert)]),
+        PROMETHEUS: _of(_timing(shortened.parsed(root / PROMETHEUS), alert)),
+        ALERTMANAGER: _of(shortened.parsed(root / ALERTMANAGER)),
+        "metrics": _of([_meant_by((root / name).read_text()) for name in measuring(alert)]),
     }
 
 
@@ -85,6 +84,11 @@ def _without_words(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of(meant: object) -> str:
     return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+@functools.cache
+def _meant_by(module: str) -> str:
+    return ast.dump(_bare(ast.parse(module)))
 
 
 def _bare(tree: ast.Module) -> ast.Module:
