@@ -99,6 +99,9 @@ def main() -> int:
     except EngineLacking as lacking:
         print(f"containers: {lacking}", file=sys.stderr)
         return 1
+    if engine.private is not None and engine.private.network != "own":
+        print("start_time: run it by: python -m tests.containers.engine exec -- …, see --help", file=sys.stderr)
+        return 1
     times = measure(engine, options.rounds)
     print(json.dumps(times, indent=2) if options.json else table(times))
     return 0
