@@ -82,7 +82,8 @@ class SchemaGate:
     Parameters
     ----------
     app: what is guarded.
-    watcher: keeps the verdict, and is run by the caller. Give either this or `config`.
+    watcher: keeps the verdict, and is run by the caller. Give either this or `config`. Until its first look at the
+        database has ended requests wait, 1.7 seconds at most.
     mode: see `Mode`; its text will do.
     open_paths: paths that answer in every state; `OPEN_PATHS` unless told otherwise.
     config: the project's alembic.ini, or its pyproject.toml. The gate then watches by itself, from the start of the
