@@ -29,7 +29,8 @@ class Followed:
     def caught_up(self, within_s: float = 30.0) -> None:
         """Wait until the standby has replayed all that the primary has written."""
         with psycopg.connect(self.primary.app_url) as connection:
-            (written,) = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or ("",)
+            # Not that of what is on the disk: commits of this cluster do not wait for theirs.
+            (written,) = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or ("",)
         deadline = time.monotonic() + within_s
         with psycopg.connect(self.standby_url, autocommit=True) as connection:
             while connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [written]).fetchone() != (True,):
