@@ -198,8 +198,7 @@ def test_the_log_has_what_went_wrong_and_neither_path_nor_query_nor_address(
 
 def test_the_statistics_are_for_prometheus_and_for_people(balancer: Balancer) -> None:
     address = f"http://127.0.0.1:{balancer.statistics}"
-    assert (
-        'haproxy_server_status{proxy="ready",server="app-1",state="UP"} 1' in plain_http.get(f"{address}/metrics").text
-    )
+    metrics = plain_http.get(f"{address}/metrics").text
+    assert 'haproxy_server_status{proxy="ready",server="app-1",state="UP"} 1' in metrics
     assert "text/html" in plain_http.get(address).headers["content-type"]
     assert plain_http.get(f"{address}/alive").status_code == 200

@@ -73,6 +73,11 @@ class Engine:
         """What stands before a command so that it reaches published ports."""
         return self.private.enter_namespace() if self.private is not None else []
 
+    @property
+    def is_for_running(self) -> bool:
+        """Whether containers can be started on it now, with ports; else it runs for builds, or not at all."""
+        return self.private is None or self.private.network == "own"
+
     def run(
         self, *arguments: str, check: bool = True, timeout: float = 600, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:

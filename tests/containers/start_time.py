@@ -99,7 +99,7 @@ def main() -> int:
     except EngineLacking as lacking:
         print(f"containers: {lacking}", file=sys.stderr)
         return 1
-    if engine.private is not None and engine.private.network != "own":
+    if not engine.is_for_running:
         print("start_time: run it by: python -m tests.containers.engine exec -- …, see --help", file=sys.stderr)
         return 1
     times = measure(engine, options.rounds)

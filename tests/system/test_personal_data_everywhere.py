@@ -60,9 +60,8 @@ class Watched:
         """A counter that Prometheus meets after its first errors seems to have been born with them."""
         deadline = time.monotonic() + within_s
         query = {"query": 'count_over_time(taskmanager_db_errors_total{kind="other"}[1m]) > 2'}
-        while not plain_http.get(f"{self.monitoring.prometheus.url}/api/v1/query", params=query).json()["data"][
-            "result"
-        ]:
+        address = f"{self.monitoring.prometheus.url}/api/v1/query"
+        while not plain_http.get(address, params=query).json()["data"]["result"]:
             assert time.monotonic() < deadline
             time.sleep(0.2)
 
